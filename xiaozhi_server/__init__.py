@@ -1,0 +1,1 @@
+"""A voice-agent server for ESP32 devices that remembers."""
