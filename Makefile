@@ -1,0 +1,52 @@
+# `make run` starts the server, `make test` proves it; each builds what it needs first.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP_INSTALL := install --quiet --disable-pip-version-check --no-compile --only-binary :all: --require-hashes
+
+.DEFAULT_GOAL := help
+.PHONY: help run chat test check lock check-lock clean
+
+help:
+	@echo "make run     start the server (PRESET=openai for real models, ARGS=... for options)"
+	@echo "make chat    talk to the running server from this terminal"
+	@echo "make test    every test; make check: format, lint, types, arrows, unit tests"
+	@echo "make lock    resolve requirements*.in again; make check-lock: wheels for every platform"
+
+run: $(VENV)/.ready
+	@exec $(BIN)/python -m xiaozhi_server serve $(if $(PRESET),--preset $(PRESET)) $(ARGS)
+
+chat: $(VENV)/.ready
+	@exec $(BIN)/python -m firmware_sim chat $(ARGS)
+
+test: $(VENV)/.ready-dev
+	@$(BIN)/python -m pytest -q $(ARGS)
+	@sh scripts/test_memory_on_3_12.sh
+
+check: $(VENV)/.ready-dev
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/python -m pytest -q tests/unit
+
+$(VENV)/.ready: requirements.txt requirements-models.txt
+	@sh scripts/make_venv.sh "$(PYTHON)" "$(VENV)"
+	@touch $@
+
+$(VENV)/.ready-dev: $(VENV)/.ready requirements-dev.txt
+	@$(BIN)/python -m pip $(PIP_INSTALL) -r requirements-dev.txt
+	@touch $@
+
+lock: $(VENV)/.ready-lock
+	@sh scripts/lock.sh "$(BIN)/uv"
+
+check-lock: $(VENV)/.ready-lock
+	@sh scripts/check_lock.sh "$(BIN)/uv"
+
+$(VENV)/.ready-lock: $(VENV)/.ready
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@touch $@
+
+clean:
+	rm -rf $(VENV) .venv-* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,12 @@
+"""What every test lives in: real parts where it asks for them, and no leaks."""
+
+import pytest
+
+from tests.support.leaks import no_leaked_threads_or_descriptors, watch_items
+
+__all__ = ["no_leaked_threads_or_descriptors"]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    watch_items(items)
