@@ -1,0 +1,21 @@
+"""Settings: one frozen, typed tree out of files, a preset, the environment and the command line."""
+
+from .errors import Fault, SettingsError
+from .loading import Files, load_settings
+from .masking import secrets_of, show
+from .providers import ChosenProvider, ChosenProviders, choose_providers, survey_providers
+from .tree import Settings
+
+__all__ = [
+    "ChosenProvider",
+    "ChosenProviders",
+    "Fault",
+    "Files",
+    "Settings",
+    "SettingsError",
+    "choose_providers",
+    "load_settings",
+    "secrets_of",
+    "show",
+    "survey_providers",
+]

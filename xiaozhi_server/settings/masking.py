@@ -1,0 +1,67 @@
+"""Which settings are secret, and how to show a value without giving one away."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import unquote
+
+from pydantic import SecretStr
+
+from .layers import leaves
+
+MASK = "********"
+_SHORTEST_SECRET = 6  # shorter ones ("none") would mask half of the log
+_SECRET_NAME = re.compile(r"(key|token|secret|password|passwd|authorization|credential)s?$|^appid$", re.IGNORECASE)
+_NOT_SECRET = frozenset({"budget_tokens", "max_tokens", "max_new_tokens"})
+_URL_PASSWORD = re.compile(r"(?<=://)([^/@\s:]*):([^/@\s]*)(?=@)")
+_DSN_PASSWORD = re.compile(r"(?<=password=)('[^']*'|\S+)")
+
+
+def is_secret_name(name: str) -> bool:
+    return name not in _NOT_SECRET and _SECRET_NAME.search(name) is not None
+
+
+def show(name: str, value: Any) -> str:
+    """A value as it may be printed."""
+    if isinstance(value, SecretStr):
+        return _hide_password(value.get_secret_value()) if name == "url" else _hidden(value.get_secret_value())
+    if is_secret_name(name):
+        return _hidden(value)
+    if isinstance(value, list | tuple):
+        return ", ".join(show(name, item) for item in value)
+    return _hide_password(str(value))
+
+
+def _hidden(value: Any) -> str:
+    return MASK if value else ""
+
+
+def _hide_password(text: str) -> str:
+    return _DSN_PASSWORD.sub(MASK, _URL_PASSWORD.sub(rf"\1:{MASK}", text))
+
+
+def secrets_of(values: Mapping[str, Any]) -> frozenset[str]:
+    """Every secret text in a tree of settings: what no log line may show."""
+    found = {secret for path, value in leaves(values) for secret in _secrets_in(path[-1], value)}
+    return frozenset(secret for secret in found if len(secret) >= _SHORTEST_SECRET)
+
+
+def _secrets_in(name: str, value: Any) -> Iterator[str]:
+    plain = value.get_secret_value() if isinstance(value, SecretStr) else value
+    if isinstance(plain, list | tuple):
+        for item in plain:
+            yield from _secrets_in(name, item)
+    elif isinstance(plain, dict):
+        yield from secrets_of(plain)
+    elif isinstance(plain, str | int) and not isinstance(plain, bool):
+        yield from _secrets_in_text(name, str(plain))
+
+
+def _secrets_in_text(name: str, text: str) -> Iterator[str]:
+    if is_secret_name(name):
+        yield text
+    for match in _URL_PASSWORD.finditer(text):
+        yield match.group(2)
+        yield unquote(match.group(2))
+    for match in _DSN_PASSWORD.finditer(text):
+        yield match.group(1).strip("'")
