@@ -1,0 +1,74 @@
+"""Exchanges that wait on disk for the database: one private file each, written whole or not at all. Knows no SQL."""
+
+import contextlib
+import os
+from pathlib import Path
+from time import time_ns
+
+from pydantic import TypeAdapter, ValidationError
+
+from ..core.ports import Exchange
+
+_EXCHANGE: TypeAdapter[Exchange] = TypeAdapter(Exchange)
+
+
+class SpoolFullError(Exception):
+    """There is no room left for exchanges that wait for the database."""
+
+
+class Spool:
+    """A bounded folder of waiting exchanges, oldest first. All methods block: they belong in an executor."""
+
+    def __init__(self, folder: Path, limit: int) -> None:
+        self._folder = folder
+        self._limit = limit
+
+    def open(self) -> int:
+        """How many are waiting from before."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._folder.chmod(0o700)
+        for draft in self._folder.glob("*.new"):
+            draft.unlink(missing_ok=True)
+        return len(self.waiting())
+
+    def waiting(self) -> list[Path]:
+        return sorted(self._folder.glob("*.json"))
+
+    def put(self, exchange: Exchange) -> None:
+        """Once this returns the exchange survives a crash of the machine."""
+        if sum(1 for _ in self._folder.iterdir()) >= self._limit:
+            raise SpoolFullError(f"{self._limit} exchanges wait for the database already")
+        # Names sort by time; a number makes two of the same moment differ.
+        target = self._folder / f"{time_ns():020d}-{os.getpid()}-{os.urandom(4).hex()}.json"
+        draft = target.with_suffix(".new")
+        with os.fdopen(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
+            file.write(_EXCHANGE.dump_json(exchange))
+            file.flush()
+            os.fsync(file.fileno())
+        draft.rename(target)
+        self._flush_folder()
+
+    def read(self, entry: Path) -> Exchange | None:
+        """None: another server on this folder was quicker, or the entry cannot be read and was put aside."""
+        try:
+            return _EXCHANGE.validate_json(entry.read_bytes())
+        except FileNotFoundError:
+            return None
+        except ValidationError:
+            self.put_aside(entry)
+            return None
+
+    def remove(self, entry: Path) -> None:
+        entry.unlink(missing_ok=True)
+
+    def put_aside(self, entry: Path) -> None:
+        """Keep it for a person to look at; it does not hold up the others any more."""
+        with contextlib.suppress(FileNotFoundError):
+            entry.rename(entry.with_suffix(".rejected"))
+
+    def _flush_folder(self) -> None:
+        folder = os.open(self._folder, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
