@@ -1,0 +1,5 @@
+"""No memory at all."""
+
+from .nomem import NoMemory
+
+__all__ = ["NoMemory"]

@@ -1,0 +1,1 @@
+"""How a question finds its memories: words, vectors and time, in one ranking. Knows no database."""

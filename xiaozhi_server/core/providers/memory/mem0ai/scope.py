@@ -1,0 +1,35 @@
+"""Whose memories a call is about, checked before anything is touched."""
+
+from dataclasses import dataclass
+
+_LONGEST_ID = 256
+
+
+class InvalidIdError(ValueError):
+    """An id that names nobody in particular. Nothing was read or written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """One owner, and within it an agent or a run; None means any of this owner's."""
+
+    user_id: str
+    agent_id: str | None = None
+    run_id: str | None = None
+
+    def __post_init__(self) -> None:
+        checked_id("user_id", self.user_id)
+        for name, value in (("agent_id", self.agent_id), ("run_id", self.run_id)):
+            if value is not None:
+                checked_id(name, value)
+
+
+def checked_id(name: str, value: object) -> str:
+    """The id itself, or an error: some stores take "*" for everybody, and a blank one would be shared by all."""
+    if not isinstance(value, str):
+        raise InvalidIdError(f"{name} must be text, not {type(value).__name__}")
+    if not value or value != value.strip():
+        raise InvalidIdError(f"{name} must not be empty nor begin or end with a blank")
+    if value == "*" or not value.isprintable() or len(value) > _LONGEST_ID:
+        raise InvalidIdError(f"{name} must be printable, at most {_LONGEST_ID} characters long, and not a wildcard")
+    return value

@@ -1,0 +1,1 @@
+SELECT id FROM memory_embedder WHERE name = %(name)s AND dimensions = %(dimensions)s
