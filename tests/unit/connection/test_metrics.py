@@ -1,0 +1,29 @@
+"""What happens to connections and turns shows up in the counters."""
+
+from prometheus_client import CollectorRegistry
+
+from xiaozhi_server.core.turn.inputs import TurnOutcome
+from xiaozhi_server.metrics import ConnectionMetrics
+
+
+def test_everything_is_counted() -> None:
+    registry = CollectorRegistry()
+    metrics = ConnectionMetrics(registry)
+    metrics.connection_opened()
+    metrics.connection_opened()
+    metrics.connection_closed("idle")
+    metrics.message_ignored("not JSON")
+    metrics.turn_over(TurnOutcome("done", timings_ms={"first_audio": 40.0}, errors=("llm:timeout",)))
+    metrics.turn_over(TurnOutcome("interrupted"))
+
+    def value(name: str, **labels: str) -> float | None:
+        return registry.get_sample_value(name, labels)
+
+    assert value("xiaozhi_connections") == 1
+    assert value("xiaozhi_connections_opened_total") == 2
+    assert value("xiaozhi_connections_closed_total", reason="idle") == 1
+    assert value("xiaozhi_messages_ignored_total", reason="not JSON") == 1
+    assert value("xiaozhi_turns_total", outcome="done") == 1
+    assert value("xiaozhi_turn_errors_total", error="llm:timeout") == 1
+    assert value("xiaozhi_turn_first_audio_seconds_count") == 1
+    assert value("xiaozhi_turn_first_audio_seconds_sum") == 0.04

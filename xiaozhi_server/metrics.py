@@ -1,0 +1,55 @@
+"""What is counted, for Prometheus. Labels take values from small closed sets only, never from a device."""
+
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from .core.turn.inputs import TurnOutcome
+
+FIRST_AUDIO_BUCKETS_S = (0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0)
+
+
+class ConnectionMetrics:
+    """Implements `ConnectionObserver`."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._connections = Gauge("xiaozhi_connections", "Devices that are connected", registry=registry)
+        self._opened = Counter("xiaozhi_connections_opened", "Connections since the start", registry=registry)
+        self._closed = Counter(
+            "xiaozhi_connections_closed", "Connections that ended, by what ended them", ["reason"], registry=registry
+        )
+        self._ignored = Counter(
+            "xiaozhi_messages_ignored", "Messages of devices that were not used, by why", ["reason"], registry=registry
+        )
+        self._turns = Counter("xiaozhi_turns", "Turns, by how they ended", ["outcome"], registry=registry)
+        self._errors = Counter("xiaozhi_turn_errors", "What failed within turns", ["error"], registry=registry)
+        self._first_audio = Histogram(
+            "xiaozhi_turn_first_audio_seconds",
+            "From the end of what a person said to the first sound of the answer",
+            buckets=FIRST_AUDIO_BUCKETS_S,
+            registry=registry,
+        )
+
+    def connection_opened(self) -> None:
+        self._opened.inc()
+        self._connections.inc()
+
+    def connection_closed(self, reason: str) -> None:
+        self._closed.labels(reason).inc()
+        self._connections.dec()
+
+    def message_ignored(self, reason: str) -> None:
+        self._ignored.labels(reason).inc()
+
+    def turn_over(self, outcome: TurnOutcome) -> None:
+        self._turns.labels(outcome.kind).inc()
+        for error in outcome.errors:
+            self._errors.labels(error).inc()
+        first_audio_ms = outcome.timings_ms.get("first_audio")
+        if first_audio_ms is not None:
+            self._first_audio.observe(first_audio_ms / 1000)
+
+
+def show_value(registry: CollectorRegistry, name: str, text: str, read: Callable[[], float]) -> None:
+    """A value that is read when somebody asks for it."""
+    Gauge(name, text, registry=registry).set_function(read)
