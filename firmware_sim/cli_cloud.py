@@ -1,0 +1,72 @@
+"""The command line of the stand-in cloud: its address, what it hears, and how it misbehaves from the start."""
+
+import argparse
+import asyncio
+import contextlib
+import signal
+from pathlib import Path
+
+from firmware_sim.cloud import Fault, StandInCloud
+from firmware_sim.cloud.faults import SERVICES
+from firmware_sim.phrases import vocabulary
+
+
+def add_cloud_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--host", default="127.0.0.1", help="default: %(default)s")
+    parser.add_argument("--port", type=int, default=8090, help="default: %(default)s")
+    parser.add_argument("--phrase", action="append", default=[], help="one more phrase to recognise; may be repeated")
+    parser.add_argument("--phrases", type=Path, metavar="FILE", help="more phrases, one a line")
+    parser.add_argument("--only", action="append", choices=SERVICES, help="offer only this service; may be repeated")
+    for service in SERVICES:
+        parser.add_argument(
+            f"--{service}",
+            type=parse_fault,
+            default=Fault(),
+            metavar="FAULT",
+            help="such as delay_s=0.3,step_s=0.02 or status=500 or mode=stall,times=2",
+        )
+
+
+def parse_fault(text: str) -> Fault:
+    """`name=value,…` as a fault."""
+    kinds = {"mode": str, "status": int, "delay_s": float, "step_s": float, "times": int}
+    values = {}
+    for part in text.split(","):
+        name, _, value = part.partition("=")
+        if name not in kinds:
+            raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(kinds)}")
+        values[name] = kinds[name](value)
+    return Fault(**values)
+
+
+async def run_cloud(options: argparse.Namespace) -> int:
+    cloud = StandInCloud(
+        host=options.host,
+        port=options.port,
+        phrases=[*vocabulary(), *options.phrase, *_phrases_from(options.phrases)],
+        services=options.only or SERVICES,
+    )
+    for service in SERVICES:
+        setattr(cloud.faults, service, getattr(options, service))
+    stop = _stop_on_signal()
+    async with cloud:
+        await cloud.warm_up()
+        print(f"stand-in cloud: {cloud.base_url}", flush=True)
+        print("Use it as OPENAI_BASE_URL with any key; POST /_control sets faults, GET /_stats counts.", flush=True)
+        await stop.wait()
+    return 0
+
+
+def _phrases_from(path: Path | None) -> list[str]:
+    if path is None:
+        return []
+    return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+
+
+def _stop_on_signal() -> asyncio.Event:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with contextlib.suppress(NotImplementedError):  # Windows: Ctrl-C arrives as KeyboardInterrupt
+            loop.add_signal_handler(number, stop.set)
+    return stop

@@ -1,0 +1,52 @@
+"""How the stand-in cloud misbehaves, set for each of its services. It only describes; the server acts."""
+
+from dataclasses import dataclass, fields, replace
+from typing import Literal, get_args
+
+Service = Literal["chat", "transcription", "speech", "embeddings", "models"]
+Mode = Literal["good", "garbage", "empty", "stall", "stall_midway", "cut", "cut_midway"]
+SERVICES: tuple[Service, ...] = get_args(Service)
+MODES: tuple[Mode, ...] = get_args(Mode)
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What happens to a request.
+
+    garbage: an answer that makes no sense; empty: a success without content; stall: nothing ever comes; cut: the
+    connection is dropped; `_midway`: the first half of the answer comes before.
+    """
+
+    mode: Mode = "good"
+    status: int = 200
+    delay_s: float = 0  # before anything of the answer
+    step_s: float = 0  # between two pieces of a streamed answer
+    times: int | None = None  # for how many requests it holds; None: until it is changed
+
+
+GOOD = Fault()
+
+
+@dataclass(slots=True)
+class Faults:
+    """The fault of each service: assign to change it, at any time."""
+
+    chat: Fault = GOOD
+    transcription: Fault = GOOD
+    speech: Fault = GOOD
+    embeddings: Fault = GOOD
+    models: Fault = GOOD
+
+    def take(self, service: Service) -> Fault:
+        """The fault for one request, counted off."""
+        fault: Fault = getattr(self, service)
+        if fault.times is None:
+            return fault
+        if fault.times <= 0:
+            return GOOD
+        setattr(self, service, replace(fault, times=fault.times - 1))
+        return fault
+
+    def clear(self) -> None:
+        for field in fields(self):
+            setattr(self, field.name, GOOD)
