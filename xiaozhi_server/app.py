@@ -1,0 +1,302 @@
+"""The only place that builds the parts and joins them: start, serve until told to stop, drain, close. It holds no rule
+of the conversation, of the store or of the wire.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import AsyncExitStack
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from loguru import logger
+from prometheus_client import CollectorRegistry
+
+from .banner import Banner
+from .core.connection import ConnectionServices
+from .core.dialogue import Dialogue
+from .core.hearing.hearing import Hearing
+from .core.hearing.listener import Listener
+from .core.ports import DeviceContact
+from .core.session import SessionServices
+from .core.turn.background import Background
+from .core.turn.inputs import TurnServices
+from .core.turn.playback import Pacer
+from .core.turn.tokens import TokenCounter
+from .core.turn.turn import Turn
+from .core.turn.warm import warm_phrases
+from .core.websocket_server import WebSocketServer
+from .http.firmware import FirmwareShelf
+from .http.health import HealthHandler
+from .http.ota import OtaHandler
+from .http.server import HttpServer
+from .memory import MemoryRoom, open_memory
+from .metrics import ConnectionMetrics, show_value
+from .options import (
+    connection_options,
+    database_options,
+    default_agent,
+    hearing_options,
+    ota_options,
+    server_options,
+    turn_options,
+)
+from .settings import ChosenProviders, Settings, SettingsError, choose_providers
+from .store.conversations import ConversationStore
+from .store.database import Database, DatabaseError
+from .store.devices import DeviceDirectory
+from .store.embedded import EmbeddedPostgres, EmbeddedPostgresError
+
+# Contacts that wait to be written down; more than that are dropped, the device will come again.
+MAX_PENDING_CONTACTS = 200
+WARM_LANGUAGES = ("en", "zh")
+BACKGROUND_DRAIN_S = 5.0
+
+
+class StartError(Exception):
+    """The server cannot start. The text is one line: what is wrong and how to mend it."""
+
+
+def run(settings: Settings) -> int:
+    """Serve until SIGINT or SIGTERM. The answer is the exit code."""
+    try:
+        chosen = choose_providers(settings)
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(_serve(settings, chosen))
+    except SettingsError:
+        raise
+    except (StartError, DatabaseError, EmbeddedPostgresError) as problem:
+        sys.stderr.write(f"{problem}\n")
+        return 1
+    return 0
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:  # there is none for Windows
+        return None
+    return uvloop.new_event_loop
+
+
+async def _serve(settings: Settings, chosen: ChosenProviders) -> None:
+    stop = _stop_signal()
+    banner = Banner(settings, chosen)
+    async with AsyncExitStack() as stack:
+        application = Application(settings, chosen, stack)
+        start = asyncio.create_task(application.start())
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait({start, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if start.done():
+            websocket_port, http_port = start.result()
+            sys.stdout.write(banner.text(websocket_port, http_port))
+            sys.stdout.flush()
+            await stopping
+        else:
+            await _cancelled(start)
+        logger.info("stopping: current turns may end within {:g} s", settings.limits.drain_timeout_s)
+    logger.info("stopped")
+
+
+def _stop_signal() -> asyncio.Event:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with contextlib.suppress(NotImplementedError):  # Windows has no handlers on its loop
+            loop.add_signal_handler(number, stop.set)
+    return stop
+
+
+async def _cancelled(task: asyncio.Task[Any]) -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+class Application:
+    """Each part is put on `stack` as soon as it runs, so that whatever fails, all before it is closed in reverse."""
+
+    def __init__(self, settings: Settings, chosen: ChosenProviders, stack: AsyncExitStack) -> None:
+        self._settings = settings
+        self._chosen = chosen
+        self._stack = stack
+        self._data_dir = Path(settings.data_dir)
+        self._background = Background()
+        self._registry = CollectorRegistry()
+
+    async def start(self) -> tuple[int, int]:
+        """Build and start everything; the answer is the ports of the websocket and of HTTP."""
+        for notice in (*self._settings.notices, *self._chosen.notices):
+            logger.info(notice)
+        _ensure_writable(self._data_dir)
+        executor = self._executor()
+        database = await self._database()
+        memory = await self._memory(database, executor)
+        directory = DeviceDirectory(database, default_agent(self._settings, self._chosen))
+        await directory.start()
+        log = ConversationStore(database, self._data_dir / "spool", memory.provider_for, executor=executor)
+        await log.start()
+        self._on_exit(log.close)
+        self._on_exit(self._background.drain, BACKGROUND_DRAIN_S)
+        services = self._turn_services(log, executor)
+        server = self._websocket_server(directory, log, memory, services, executor)
+        websocket_port = await _listen(server.start, self._settings.server.port, "server.port", "--port")
+        self._on_exit(server.drain, self._settings.limits.drain_timeout_s)
+        http = self._http_server(directory, database, websocket_port)
+        http_port = await _listen(http.start, self._settings.server.http_port, "server.http_port", "--http-port")
+        self._on_exit(http.stop)
+        self._show_values(log)
+        return websocket_port, http_port
+
+    def _show_values(self, log: ConversationStore) -> None:
+        spooled = "Exchanges on disk that wait for the database"
+        show_value(self._registry, "xiaozhi_spooled_exchanges", spooled, lambda: log.waiting)
+        background = "Work that outlives its turn"
+        show_value(self._registry, "xiaozhi_background_tasks", background, lambda: len(self._background))
+
+    def _on_exit(self, close: Callable[..., Awaitable[Any]], *arguments: Any) -> None:
+        async def close_part() -> None:
+            await close(*arguments)
+
+        self._stack.push_async_callback(close_part)
+
+    def _executor(self) -> ThreadPoolExecutor:
+        """One for all codec and model work, which releases the GIL: as many threads as there are cores."""
+        executor = ThreadPoolExecutor(max_workers=os.cpu_count() or 2, thread_name_prefix="work")
+        self._stack.callback(partial(executor.shutdown, wait=True, cancel_futures=True))
+        return executor
+
+    async def _database(self) -> Database:
+        options = self._settings.database
+        dsn = options.url.get_secret_value()
+        if not dsn:
+            embedded = EmbeddedPostgres(
+                self._data_dir, port=options.port or None, start_timeout_s=options.start_timeout_s
+            )
+            dsn = await embedded.start()
+            self._on_exit(embedded.stop)
+        database = await Database.open(
+            dsn,
+            start_timeout_s=options.start_timeout_s,
+            on_progress=logger.info,
+            options=database_options(self._settings),
+        )
+        self._on_exit(database.close)
+        return database
+
+    async def _memory(self, database: Database, executor: Executor) -> MemoryRoom:
+        room = await open_memory(
+            self._chosen["Memory"],
+            database.pool,
+            executor,
+            cache_dir=self._data_dir / "cache",
+            recall_limit=self._settings.memory.recall_limit,
+            deadline_s=self._settings.memory.recall_deadline_ms / 1000,
+        )
+        self._on_exit(room.close)
+        return room
+
+    def _provider(self, kind: str) -> Any:
+        chosen = self._chosen[kind]
+        assert chosen.provider_class is not None
+        provider = chosen.provider_class(chosen.config)
+        self._on_exit(provider.close)
+        return provider
+
+    def _turn_services(self, log: ConversationStore, executor: Executor) -> TurnServices:
+        services = TurnServices(
+            asr=self._provider("ASR"),
+            llm=self._provider("LLM"),
+            tts=self._provider("TTS"),
+            log=log,
+            executor=executor,
+            pacer=Pacer(),
+            options=turn_options(self._settings),
+            background=self._background,
+        )
+        self._background.keep(_forget_result(warm_phrases(services, WARM_LANGUAGES)), "speaking the fixed phrases")
+        return services
+
+    def _websocket_server(
+        self,
+        directory: DeviceDirectory,
+        log: ConversationStore,
+        memory: MemoryRoom,
+        services: TurnServices,
+        executor: Executor,
+    ) -> WebSocketServer:
+        vad = self._provider("VAD")
+        hearing = Hearing(vad, executor, hearing_options(self._settings, vad.config))
+        self._on_exit(hearing.close)
+        session = SessionServices(
+            directory=directory,
+            log=log,
+            memory_for=memory.provider_for,
+            fallback_agent=default_agent(self._settings, self._chosen),
+            make_dialogue=self._dialogue_factory(),
+            exit_commands=self._settings.exit_commands,
+        )
+        connections = ConnectionServices(
+            session=session,
+            make_listener=partial(Listener, hearing),
+            make_turn=lambda turn_id, request, context, output: Turn(turn_id, request, context, services, output),
+            observer=ConnectionMetrics(self._registry),
+            options=connection_options(self._settings),
+        )
+        return WebSocketServer(server_options(self._settings), connections)
+
+    def _dialogue_factory(self) -> Callable[[], Dialogue]:
+        count = TokenCounter()
+        self._background.keep(_forget_result(count.load()), "loading the tokenizer")
+        return partial(Dialogue, self._settings.dialogue.budget_tokens, count)
+
+    def _http_server(self, directory: DeviceDirectory, database: Database, websocket_port: int) -> HttpServer:
+        server = self._settings.server
+        firmware = FirmwareShelf(self._data_dir / "bin")
+        ota = OtaHandler(ota_options(self._settings, websocket_port), firmware, partial(self._note_contact, directory))
+        health = HealthHandler(partial(_readiness, database), self._registry)
+        return HttpServer(server.ip, server.http_port, [*ota.routes(), *firmware.routes(), *health.routes()])
+
+    def _note_contact(self, directory: DeviceDirectory, contact: DeviceContact) -> None:
+        if len(self._background) < MAX_PENDING_CONTACTS:
+            self._background.keep(_forget_result(directory.resolve(contact)), "noting a device")
+
+
+async def _forget_result(work: Awaitable[Any]) -> None:
+    await work
+
+
+async def _readiness(database: Database) -> dict[str, str]:
+    try:
+        await database.ping()
+    except Exception as error:  # noqa: BLE001 - an HTTP request: whatever is wrong with the database is the answer
+        return {"database": type(error).__name__}
+    return {}
+
+
+async def _listen(start: Callable[[], Awaitable[int]], port: int, key: str, option: str) -> int:
+    try:
+        return await start()
+    except OSError as problem:
+        raise StartError(
+            f"{key}: port {port} cannot be used ({os.strerror(problem.errno or 0)}): stop what uses it, "
+            f"or choose another with {option}"
+        ) from problem
+
+
+def _ensure_writable(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".writable"
+        probe.touch()
+        probe.unlink()
+    except OSError as problem:
+        raise StartError(
+            f"data_dir: {folder.absolute()} cannot be written ({problem.strerror}): "
+            "mend its permissions, or choose another with --data-dir"
+        ) from problem
