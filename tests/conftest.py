@@ -3,8 +3,9 @@
 import pytest
 
 from tests.support.leaks import no_leaked_threads_or_descriptors, watch_items
+from tests.support.postgres import database_dsn, postgres_server
 
-__all__ = ["no_leaked_threads_or_descriptors"]
+__all__ = ["database_dsn", "no_leaked_threads_or_descriptors", "postgres_server"]
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -49,9 +49,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     def _is_busy(self) -> bool:
         return self._executor_jobs > 0
 
-    def run_in_executor(
-        self, executor: Executor | None, func: Callable[[*Ts], T], *args: *Ts
-    ) -> asyncio.Future[T]:
+    def run_in_executor(self, executor: Executor | None, func: Callable[[*Ts], T], *args: *Ts) -> asyncio.Future[T]:
         future = super().run_in_executor(executor, func, *args)
         self._executor_jobs += 1
         future.add_done_callback(self._executor_job_done)
