@@ -32,7 +32,7 @@ def test_without_the_package_it_says_what_to_install(monkeypatch: pytest.MonkeyP
 
 async def test_it_hears_english() -> None:
     module = importlib.import_module(MODULE)
-    asr = module.SphinxAsr(module.SphinxAsr.Config())
+    asr = module.SphinxAsr(module.SphinxAsr.Config(timeout_s=60))
     assert "English" in await asr.probe()
     transcript = await asr.transcribe(await spoken("one two three four five"), sample_rate=16_000, language="en")
     assert transcript.text

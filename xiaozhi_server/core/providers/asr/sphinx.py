@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import ClassVar
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from .base import Transcript
@@ -17,6 +18,7 @@ if importlib.util.find_spec("pocketsphinx") is None:
     raise ImportError("ASR sphinx needs the package pocketsphinx: pip install pocketsphinx==5.0.4")
 
 SAMPLE_RATE = 16_000
+QUIET = 200  # of 32,768: below this the decoder hears words in what nobody said
 WORKER = Path(__file__).with_name("sphinx_worker.py")
 
 
@@ -37,6 +39,8 @@ class SphinxAsr:
     async def transcribe(self, pcm: bytes, *, sample_rate: int, language: str | None) -> Transcript:
         if sample_rate != SAMPLE_RATE:
             raise WorkerError(f"sphinx hears {SAMPLE_RATE} Hz, not {sample_rate} Hz")
+        if not _has_sound(pcm):
+            return Transcript("", "en")
         return Transcript((await self._worker.ask(pcm)).decode(), "en")
 
     async def probe(self) -> str:
@@ -45,3 +49,8 @@ class SphinxAsr:
 
     async def close(self) -> None:
         await self._worker.close()
+
+
+def _has_sound(pcm: bytes) -> bool:
+    samples = np.frombuffer(pcm, np.int16)
+    return bool(samples.size) and int(np.abs(samples.astype(np.int32)).max()) >= QUIET
