@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from firmware_sim.cloud import Fault, StandInCloud
-from firmware_sim.device import Habits, Mode, SimulatedDevice
+from firmware_sim.device import Habits, Identity, Mode, SimulatedDevice
 from firmware_sim.phrases import Fact, draw_facts
 from firmware_sim.speech import speak
 from tests.support.server_process import ServerProcess
@@ -106,9 +106,13 @@ async def test_a_key_without_a_preset_is_mentioned_and_not_used(tmp_path: Path) 
     assert KEY not in server.text
 
 
-async def test_who_speaks_without_a_recogniser_hears_what_to_set_up(tmp_path: Path) -> None:
-    async with ServerProcess(tmp_path) as server, SimulatedDevice(server.ota_url, mac=MAC) as device:
+@pytest.mark.parametrize(("language", "expected"), [("en-US", "recogniser"), ("zh-CN", "语音识别")])
+async def test_who_speaks_without_a_recogniser_hears_in_their_language_what_to_set_up(
+    tmp_path: Path, language: str, expected: str
+) -> None:
+    identity = Identity(MAC, "client-of-the-language-test", language=language)
+    async with ServerProcess(tmp_path) as server, SimulatedDevice(server.ota_url, identity=identity) as device:
         await device.boot()
         reply = await device.say_pcm(speak("Hello, can you hear me?"), mode="manual")
-    assert "ASR" in reply.text
+    assert expected in reply.text
     assert max(memoryview(reply.pcm).cast("h")) > 1000

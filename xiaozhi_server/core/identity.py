@@ -11,6 +11,7 @@ MAX_ID_CHARS = 64
 MAX_TEXT_CHARS = 200
 
 _MAC = re.compile(r"(?:[0-9a-f]{2}[:-]?){5}[0-9a-f]{2}")
+_LANGUAGE_TAG = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}")
 _SAFE_CHARACTERS = ":._-"
 
 
@@ -41,7 +42,7 @@ def identify(header: Callable[[str], str | None], path: str) -> DeviceIdentity |
         client_id=_short(value_of("Client-Id")),
         protocol_version=_protocol_version(header("Protocol-Version")),
         user_agent=_short(header("User-Agent")),
-        language=_short(header("Accept-Language")),
+        language=preferred_language(header("Accept-Language")),
         token=_bearer(value_of("Authorization")),
     )
 
@@ -59,6 +60,12 @@ def normalise_device_id(raw: str) -> str | None:
     if len(safe) > MAX_ID_CHARS:
         return safe[: MAX_ID_CHARS - 17] + "-" + hashlib.sha256(name.encode("utf-8", "replace")).hexdigest()[:16]
     return safe or None
+
+
+def preferred_language(header: str | None) -> str | None:
+    """The first tag of an Accept-Language header. Firmware sends one, a browser a weighted list."""
+    tag = (header or "").partition(",")[0].partition(";")[0].strip()
+    return tag if _LANGUAGE_TAG.fullmatch(tag) else None
 
 
 def _query_of(path: str) -> dict[str, str]:

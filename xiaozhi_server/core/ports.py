@@ -31,6 +31,12 @@ class Binding:
     device_id: str
     owner_id: str
     agent: AgentProfile
+    device_language: str | None = None  # what the device is set to, where it has said so
+
+    @property
+    def language(self) -> str:
+        """In which language the server itself speaks to the people around this device."""
+        return self.device_language or self.agent.language
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,7 +88,7 @@ class Session:
 
     async def _load(self) -> None:
         binding = await self._services.directory.resolve(self._contact)
-        self._context = replace(self._context, binding=binding, language=binding.agent.language)
+        self._context = replace(self._context, binding=binding, language=binding.language)
         if not self._opened:
             await self._services.log.open_session(self._context.session_id, binding, datetime.now(UTC))
             self._opened = True

@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 from aiohttp import web
 from loguru import logger
 
-from ..core.identity import normalise_device_id
+from ..core.identity import normalise_device_id, preferred_language
 from ..core.ports import DeviceContact
 from .firmware import FirmwareShelf
 
@@ -128,7 +128,7 @@ def _contact_of(request: web.Request, body: Mapping[str, Any]) -> DeviceContact 
         client_id=_short(request.headers.get("Client-Id")),
         remote_address=request.remote,
         user_agent=_short(request.headers.get("User-Agent")),
-        language=_short(request.headers.get("Accept-Language")),
+        language=preferred_language(request.headers.get("Accept-Language")),
         board=_text_at(body, "board", "type"),
         firmware_version=_dotted(_text_at(body, "application", "version")),
     )

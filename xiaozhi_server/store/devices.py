@@ -51,9 +51,9 @@ class DeviceDirectory:
     def _binding(self, device_id: str, row: dict[str, Any] | None) -> Binding:
         if row is None:  # somebody deleted the default agent while we run
             return Binding(device_id, f"device:{device_id}", self._default_agent)
-        account_id = row.pop("account_id")
+        account_id, device_language = row.pop("account_id"), row.pop("device_language")
         owner_id = f"device:{device_id}" if account_id is None else f"account:{account_id}"
-        return Binding(device_id, owner_id, AgentProfile(**row))
+        return Binding(device_id, owner_id, AgentProfile(**row), device_language)
 
     def _remember(self, binding: Binding) -> None:
         self._remembered[binding.device_id] = binding

@@ -89,3 +89,9 @@ async def test_while_the_database_is_away_known_devices_stay_known_and_strangers
         stranger = await directory.resolve(replace(CONTACT, device_id="02:00:00:00:00:02"))
         assert stranger.agent == replace(AGENT, memory_enabled=False, history="off")
         await database.close()
+
+
+async def test_the_language_of_a_device_is_the_one_it_was_last_set_to(directory: DeviceDirectory) -> None:
+    assert (await directory.resolve(CONTACT)).language == AGENT.language
+    assert (await directory.resolve(replace(CONTACT, language="zh-CN"))).language == "zh-CN"
+    assert (await directory.resolve(CONTACT)).language == "zh-CN"

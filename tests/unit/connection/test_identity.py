@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xiaozhi_server.core.identity import MAX_ID_CHARS, DeviceIdentity, identify, normalise_device_id
+from xiaozhi_server.core.identity import MAX_ID_CHARS, DeviceIdentity, identify, normalise_device_id, preferred_language
 from xiaozhi_server.core.phrases import PhraseSet
 
 MAC = "aa:bb:cc:dd:ee:0f"
@@ -87,3 +87,19 @@ def test_phrases_are_known_however_they_are_spelled(said: str) -> None:
 @pytest.mark.parametrize("said", ["", "...", "please stop it", "退出吧"])
 def test_other_words_are_no_phrase(said: str) -> None:
     assert said not in PhraseSet(["退出", "stop it", ""])
+
+
+@pytest.mark.parametrize(
+    ("header", "language"),
+    [
+        ("zh-CN", "zh-CN"),
+        ("en-US,en;q=0.9", "en-US"),
+        ("de;q=0.5", "de"),
+        ("*", None),
+        ("", None),
+        (None, None),
+        ("x" * 90, None),
+    ],
+)
+def test_the_preferred_language_is_the_first_tag(header: str | None, language: str | None) -> None:
+    assert preferred_language(header) == language

@@ -13,10 +13,11 @@ WITH seen AS (
         language = coalesce(excluded.language, device.language),
         remote_address = coalesce(excluded.remote_address, device.remote_address),
         last_seen_at = now()
-    RETURNING account_id, agent_id
+    RETURNING account_id, agent_id, language AS device_language
 )
 SELECT
     seen.account_id,
+    seen.device_language,
     agent.id,
     agent.name,
     agent.prompt,
