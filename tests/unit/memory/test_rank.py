@@ -57,6 +57,19 @@ def test_words_lead_where_the_embedder_does_not_know_the_language() -> None:
     assert first("我最喜欢的颜色是什么？", [wrong, right]) == right.text
 
 
+@pytest.mark.parametrize(
+    "query", ["What do you know about me?", "What have I told you?", "Tell me everything you know", "你了解我什么？"]
+)
+def test_a_question_without_a_word_of_its_own_brings_what_was_told(query: str) -> None:
+    told = [candidate("My wife eats no fish.", 0.12), candidate("我住在上海。", 0.1)]
+    talk = [
+        candidate("What is the meaning of life?", 0.6),
+        candidate("I only know what you have told me.", 0.7, role="assistant"),
+        candidate("Do you know when Mia was born?", 0.65),
+    ]
+    assert [one.candidate for one in ranked(query, talk + told)][:2] == told
+
+
 def test_a_repeated_question_is_no_answer() -> None:
     fact = candidate("My favourite colour is teal.", 0.85, age_days=30)
     echoes = [

@@ -19,7 +19,7 @@ from .companion_reading import Language
 GOOD_FIT = 0.51
 NEAR_FIT = 0.34
 SAME_FIT = 0.05
-MOST_FACTS = 3
+MOST_FACTS = 5
 # Longer statements are not repeated when they are noted.
 LONGEST_ECHO = 120
 
@@ -43,8 +43,10 @@ HOW_ARE_YOU = re.compile(r"how are you\b|how do you do\b|你好吗|你怎么样|
 THANKS = re.compile(r"(?:thanks?|thank you|many thanks)\b|谢谢|多谢|感谢", re.IGNORECASE)
 GOODBYE = re.compile(r"(?:good ?bye|bye|see you|good night)\b|再见|拜拜|晚安", re.IGNORECASE)
 ALL_YOU_KNOW = re.compile(
-    r"\bwhat (?:do|can) you (?:know|remember)(?: about (?:me|us))?[\s?.!]*$|\bwhat (?:have|did) i (?:told|tell) you"
-    r"|(?:知道|记得)(?:关于)?我(?:的)?(?:什么|哪些|些什么)|我(?:都)?(?:告诉|跟你说)过你?(?:什么|哪些)",
+    r"\b(?:what|everything|all|anything)(?: that)?(?: (?:do|can|else|have))* you (?:know|remember|noted)"
+    r"(?: (?:about|of) (?:me|us|my family))?[\s?.!]*$|\bwhat (?:have|did) i (?:told|tell) you[\s?.!]*$"
+    r"|(?:知道|记得|了解|记住了?)(?:关于)?我(?:们|家)?(?:的)?(?:什么|哪些|些什么|多少|所有|一切)"
+    r"|我(?:都)?(?:告诉|跟你说)过你?(?:什么|哪些)",
     re.IGNORECASE,
 )
 
@@ -85,20 +87,40 @@ class _Talk:
 
 def reply_to(messages: Sequence[ChatMessage]) -> str:
     talk = _talk(messages)
-    text = GREETING.sub("", talk.text, count=1) if GREETING.match(talk.text) else talk.text
-    if not text:
+    text = _without_greeting(talk.text)
+    if not any(map(str.isalnum, text)):
         return _greeting(talk)
-    for pattern, phrase in (
-        (WHO_ARE_YOU, talk.phrases.who_i_am),
-        (HOW_ARE_YOU, talk.phrases.how_i_am),
-        (THANKS, talk.phrases.welcome),
-        (GOODBYE, talk.phrases.goodbye),
+    return _small_talk(talk, text) or _about_facts(talk, text)
+
+
+def _small_talk(talk: _Talk, text: str) -> str | None:
+    """What is answered the same whatever is remembered."""
+    phrases, language = talk.phrases, talk.language
+    plain = language.without_lead_in(text)
+    for fits, phrase in (
+        (WHO_ARE_YOU.search, phrases.who_i_am),
+        (HOW_ARE_YOU.match, phrases.how_i_am),
+        (THANKS.match, phrases.welcome),
+        (GOODBYE.match, phrases.goodbye),
+        (language.FILLER.fullmatch, phrases.all_right),
     ):
-        if (pattern is WHO_ARE_YOU and pattern.search(text)) or pattern.match(text):
+        if fits(text):
             return phrase
+    if language.FORGET.match(plain):
+        return phrases.cannot_forget
+    return phrases.cannot_do if language.REQUEST.match(plain) else None
+
+
+def _about_facts(talk: _Talk, text: str) -> str:
     if ALL_YOU_KNOW.search(text):
         return _everything(talk)
-    return _answer(talk, text) if talk.language.is_question(text) else _acknowledgement(talk, text)
+    if not talk.language.is_question(text):
+        return _acknowledgement(talk, text)
+    return talk.phrases.nothing_of_its_own if talk.language.asks_about_the_companion(text) else _answer(talk, text)
+
+
+def _without_greeting(text: str) -> str:
+    return GREETING.sub("", text, count=1) if GREETING.match(text) else text
 
 
 def _talk(messages: Sequence[ChatMessage]) -> _Talk:
@@ -109,7 +131,7 @@ def _talk(messages: Sequence[ChatMessage]) -> _Talk:
         text=text,
         language=companion_chinese if is_chinese else companion_english,
         phrases=CHINESE if is_chinese else ENGLISH,
-        remembered=tuple(_remembered(messages)),
+        remembered=_without_fragments(tuple(_remembered(messages))),
         is_first=not any(message.role == "assistant" for message in messages),
     )
 
@@ -124,15 +146,38 @@ def _remembered(messages: Sequence[ChatMessage]) -> Iterator[str]:
                 yield from _facts(unescape(line).strip())
 
 
+def _without_fragments(facts: tuple[str, ...]) -> tuple[str, ...]:
+    """An answer that was interrupted is remembered as far as it was heard: the whole fact is meant.
+
+    Only what speaks of nobody present can be the companion's own; "York" is no part of "Yorkshire".
+    """
+    return tuple(fact for fact in facts if not any(_is_fragment(fact, other) for other in facts))
+
+
+def _is_fragment(fact: str, whole: str) -> bool:
+    beginning = fact.rstrip(".")
+    if not whole.startswith(beginning) or len(whole) <= len(fact):
+        return False
+    return whole[len(beginning)] == " " and not _language_of(fact).FIRST_PERSON.search(fact)
+
+
 def _facts(line: str) -> Iterator[str]:
-    """Memory also holds questions and what was answered, seen from the other side: neither is a fact."""
-    if NOT_WORDS.sub("", line).startswith(OWN_BEGINNINGS):
+    """Memory also holds questions, requests and what was answered, seen from the other side: none is a fact."""
+    line = NOT_WORDS.sub("", line)
+    if line.startswith(OWN_BEGINNINGS):
         return
-    for sentence in SENTENCE_END.split(line):
-        language = _language_of(sentence)
-        is_told = language.FIRST_PERSON.search(sentence) or not language.SECOND_PERSON.search(sentence)
-        if is_told and not language.is_question(sentence):
+    for sentence in SENTENCE_END.split(_without_greeting(line)):
+        if _is_fact(sentence):
             yield sentence
+
+
+def _is_fact(sentence: str) -> bool:
+    language = _language_of(sentence)
+    is_told = language.FIRST_PERSON.search(sentence) or not language.SECOND_PERSON.search(sentence)
+    if not is_told or language.is_question(sentence) or language.FILLER.fullmatch(sentence):
+        return False
+    plain = language.without_lead_in(sentence)
+    return not (language.REQUEST.match(plain) or language.FORGET.match(plain))
 
 
 def _language_of(text: str) -> Language:
@@ -140,7 +185,7 @@ def _language_of(text: str) -> Language:
 
 
 def _greeting(talk: _Talk) -> str:
-    if not talk.text:
+    if not any(map(str.isalnum, talk.text)):
         return talk.phrases.not_understood
     return talk.phrases.hello if talk.is_first else talk.phrases.hello_again
 
@@ -155,7 +200,7 @@ def _answer(talk: _Talk, question: str) -> str:
         if fit > 0 and fit >= best - SAME_FIT:
             if fit >= GOOD_FIT:
                 return talk.phrases.known.format(fact=_told(talk, fact))
-            if fit >= NEAR_FIT and asked.shares_a_telling_part_with(reading):
+            if fit >= NEAR_FIT and asked.is_near(reading):
                 return talk.phrases.nearest.format(fact=_told(talk, fact))
     return talk.phrases.unknown if asked.is_personal else talk.phrases.beyond
 

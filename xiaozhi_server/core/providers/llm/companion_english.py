@@ -10,19 +10,53 @@ QUESTION_START = re.compile(
     r"|when(?:'s)? (?:is|are|was|were|do|does|did|will|can|should|am|has|have)\b"
     r"|(?:do|does|did|is|are|am|was|were|can|could|will|would|should|may|have|has) "
     r"(?:i|you|we|my|our|your|he|she|they)\b"
-    r"|(?:can|could|will|would) you tell\b|(?:please )?tell me\b|do you (?:still )?(?:know|remember)\b",
+    r"|(?:can|could|will|would) you tell\b|(?:please )?(?:tell|remind) me (?!to\b)"
+    r"|do you (?:still )?(?:know|remember)\b",
     re.IGNORECASE,
 )
+# Words before a question that only make it polite: what follows may still be about the person.
+ASKED_POLITELY = re.compile(
+    r"(?:and |so |but )?(?:please )?(?:(?:do|can|could|will|would) you )?(?:still |please )*"
+    r"(?:know|remember|tell|remind)\b",
+    re.IGNORECASE,
+)
+YOU_FIRST = re.compile(r"(?:do|did|are|were|can|could|will|would|have|should) you\b", re.IGNORECASE)
+_PLEASE = r"(?:please |let's |now |i want you to |(?:can|could|will|would|must|should) you (?:please )?)*"
+REQUEST = re.compile(
+    rf"{_PLEASE}(?:(?:turn|switch) (?:on|off|up|down|the|my|it)\b|set (?:an?|the|my|up)\b"
+    r"|play (?:an?|some|the|me|my|music)\b|(?:sing|read|write|send|show|give|make|find|get|bring|order|buy)"
+    r" (?:me|us|an?|the|some)\b|sing[.!]*$|tell (?:me|us) (?:an?|another|some) (?:joke|story|tale|fairy|riddle|poem)"
+    r"|(?:open|close|start|stop|lock) (?:the|my)\b|(?:remind|wake) (?:me|us) (?:to|up|at|in|on)\b|help (?:me|us)\b"
+    r"|call (?:my|our|the|an?|him|her|them|mum|mom|dad|grandma|grandpa)\b|search (?:for|the)\b|look up\b|translate\b"
+    r"|calculate\b|count to\b|ignore (?:all|the|my|your|every|previous|what)\b|say (?:that|something|hello|my)\b"
+    r"|repeat\b|pretend\b)",
+    re.IGNORECASE,
+)
+FORGET = re.compile(
+    rf"{_PLEASE}(?:you (?:can|must|should) )?(?:(?:forget|delete|erase)\b(?!-)|remove (?:all|every|that|my|the)\b)",
+    re.IGNORECASE,
+)
+# Each word is parted from the next, so that a long laugh can be read in one way only.
+_FILLER_WORD = (
+    r"(?:ok(?:ay)?|yes|yeah|yep|no|nope|sure|fine|cool|great|nice|good|h+m+|(?:ha)+|wow|oh|ah|right|all ?right|well|lol"
+    r"|really|i see|exactly|correct|stop|wait)"
+)
+FILLER = re.compile(rf"{_FILLER_WORD}(?:[\s,.!]+{_FILLER_WORD})*[\s,.!]*", re.IGNORECASE)
 # Words before a statement that add nothing to it.
 LEAD_IN = re.compile(
-    r"(?:(?:please )?(?:remember|note|keep in mind|know)(?: that)?[:,]?|by the way,?|actually,?|well,?|oh,?|hey,?"
-    r"|just so you know,?|i want you to (?:know|remember) that|for your information,?)\s+",
+    r"(?:(?:please )?(?:remember|note|write down|keep in mind|know|(?:don't|do not) forget)(?: that)?[:,]?|by the way,?"
+    r"|just so you know,?|i want you to (?:know|remember) that|for your information,?|actually,?|in fact,?|well,?|oh,?"
+    r"|hey,?|no,|(?:no,? )?wait,?|sorry,?|i mean,?|correction[:,]?)\s+",
     re.IGNORECASE,
 )
 REWORDED = (
     (re.compile(r"\bwho am i\b"), "what is my name"),
     (re.compile(r"\bwhat do i do(?: for a living)?[ ?.!]*$"), "what is my job"),
     (re.compile(r"\bi(?: am|'m) ([A-Z][a-z]+)[.!]?$", re.IGNORECASE), r"my name is \1"),
+    (re.compile(r"\b(i|we)(?:'ve| have)? (?:just |now )?moved to\b"), r"\1 live in"),
+    (re.compile(r"\bi(?:'ve| have)? (?:just )?turned (\d+)\b"), r"i am \1 years old"),
+    (re.compile(r"\b(?:like|love|prefer|enjoy)s? (.{0,20}?)\b(?:best|most)\b"), r"favourite \1"),
+    (re.compile(r"\b(mother|father|mum|mom|dad|sister|brother|son|daughter|parents)[ -]in[ -]law\b"), r"\1inlaw"),
 )
 CONTRACTIONS = (("won't", "will not"), ("can't", "can not"), ("n't", " not"), ("'m", " am"), ("'re", " are"))
 WORD = re.compile(r"[a-z0-9]+")
@@ -116,6 +150,14 @@ SECOND_PERSON = re.compile(r"\b(?:you|your|yours)\b", re.IGNORECASE)
 
 def is_question(text: str) -> bool:
     return text.rstrip().endswith("?") or bool(QUESTION_START.match(text.strip()))
+
+
+def asks_about_the_companion(question: str) -> bool:
+    """What is asked of "you" and not of "me": where you live, not whether you know where I live."""
+    asked = question.strip().replace("’", "'")
+    if ASKED_POLITELY.match(asked):
+        return False
+    return bool(YOU_FIRST.match(asked) or (SECOND_PERSON.search(asked) and not FIRST_PERSON.search(asked)))
 
 
 def without_lead_in(text: str) -> str:

@@ -20,6 +20,10 @@ class Phrases:
     beyond: str
     noted: str
     noted_briefly: str
+    all_right: str
+    nothing_of_its_own: str
+    cannot_do: str
+    cannot_forget: str
 
 
 ENGLISH = Phrases(
@@ -40,6 +44,10 @@ ENGLISH = Phrases(
     beyond="🤔 I do not know that. I am not a language model: I only know what you have told me.",
     noted="🙂 Got it: {fact}",
     noted_briefly="🙂 Got it.",
+    all_right="🙂 All right.",
+    nothing_of_its_own="🙂 I am made of rules and have no life of my own that I could tell you about.",
+    cannot_do="😔 That is more than I can do: I note what you tell me and answer questions about it.",
+    cannot_forget="😔 I cannot forget when I am asked to. Tell me how it is now, and I will go by that.",
 )
 CHINESE = Phrases(
     hello="😀 你好！我不是语言模型，只是一个按规则说话的小伙伴。你可以告诉我一些关于你的事，也可以问我你以前说过什么。",
@@ -57,13 +65,20 @@ CHINESE = Phrases(
     beyond="🤔 我不知道。我不是语言模型，只知道你告诉过我的事。",
     noted="🙂 好的，记下了：{fact}",
     noted_briefly="🙂 好的，记下了。",
+    all_right="🙂 好。",
+    nothing_of_its_own="🙂 我只是一些规则，没有自己的生活可以讲。",
+    cannot_do="😔 这个我做不到：我会记下你告诉我的事，也会回答关于这些事的问题。",
+    cannot_forget="😔 我没有办法按要求忘记。你可以告诉我现在是怎样的，我就照新的来。",
 )
-# Memory also holds what the companion said itself: by these beginnings it knows its own words again.
+# Memory also holds what the companion said itself: by these beginnings it knows its own words again. They are long
+# enough to leave a person's own "Hello! I am Tom" and "I do not know how to swim" alone.
+LONGEST_BEGINNING = 24
 OWN_BEGINNINGS = tuple(
-    phrase.split(" ", 1)[1].split("{")[0][:12].strip()
+    phrase.split(" ", 1)[1].split("{")[0][:LONGEST_BEGINNING].strip()
     for phrases in (ENGLISH, CHINESE)
     for phrase in (
-        phrases.hello, phrases.hello_again, phrases.who_i_am, phrases.how_i_am, phrases.welcome, phrases.not_understood,
-        phrases.nearest, phrases.all_known, phrases.nothing_known, phrases.unknown, phrases.noted,
+        phrases.hello, phrases.who_i_am, phrases.how_i_am, phrases.not_understood, phrases.nearest, phrases.all_known,
+        phrases.nothing_known, phrases.unknown, phrases.beyond, phrases.noted, phrases.nothing_of_its_own,
+        phrases.cannot_do, phrases.cannot_forget,
     )
 )  # fmt: skip

@@ -7,6 +7,8 @@ from typing import Protocol
 
 # The weight of words that many facts share: alone they do not tell which one is meant.
 WEAK_WEIGHT = 0.4
+# What Mia likes is at best near to what I like.
+SOMEBODY_ELSE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +27,12 @@ class Reading:
         total = sum(self.parts.values())
         if not total or self._is_about_another(fact):
             return 0.0
-        return sum(weight for part, weight in self.parts.items() if part in fact.held) / total
+        share = sum(weight for part, weight in self.parts.items() if part in fact.held) / total
+        return share * SOMEBODY_ELSE if self.says_i and not fact.is_personal else share
 
-    def shares_a_telling_part_with(self, fact: "Reading") -> bool:
-        return any(part in fact.held for part in self.telling)
+    def is_near(self, fact: "Reading") -> bool:
+        """Whether they share a word that tells, or speak of the same thing of the same person."""
+        return any(part in fact.held for part in self.telling) or bool(self.possessions & fact.possessions)
 
     def _is_about_another(self, fact: "Reading") -> bool:
         """The name of my dog answers no question for my name."""
@@ -42,8 +46,13 @@ class Language(Protocol):
 
     FIRST_PERSON: re.Pattern[str]
     SECOND_PERSON: re.Pattern[str]
+    REQUEST: re.Pattern[str]  # to do something, at the beginning of a sentence
+    FORGET: re.Pattern[str]
+    FILLER: re.Pattern[str]  # a whole sentence that tells nothing, such as "ok"
 
     def is_question(self, text: str) -> bool: ...
+
+    def asks_about_the_companion(self, question: str) -> bool: ...
 
     def without_lead_in(self, text: str) -> str:
         """A statement without the words before it that add nothing."""

@@ -36,6 +36,7 @@ Pool = AsyncConnectionPool[Any]
 LEDGER = "memory_migration"
 _LONGEST_QUERY = 2000
 _NARROW = 60  # a search for few results still compares this many, so that words and meaning can both speak
+_WIDE = 240  # where the question has no word to go by, most of what is near are other questions
 _WIDEST = 1000
 
 
@@ -172,7 +173,8 @@ class MemoryEngine:
         async with asyncio.timeout(self._options.search_timeout_s):
             vector = await self._query_vector(asked, vector_timeout_s or self._options.vector_timeout_s)
             question = question_of(asked, multilingual=self._embedder.multilingual)
-            candidates, corpus = await self._candidates(scope, question, vector, max(_NARROW, 2 * limit))
+            width = max(_NARROW if question.tokens else _WIDE, 2 * limit)
+            candidates, corpus = await self._candidates(scope, question, vector, width)
         ranked = rank(question, [candidate for candidate, _ in candidates.values()], corpus, datetime.now(UTC))
         return [_found(one, candidates[one.candidate.id][1]) for one in ranked[:limit]]
 

@@ -117,6 +117,8 @@ def _coverage(tokens: Sequence[int], rarity: Mapping[int, float], mean_length: f
 def _weight_of(candidate: Candidate, question: Question) -> float:
     replied = candidate.role == "assistant"
     asks = is_question(candidate.text)
+    if not question.tokens and (replied or asks):
+        return 0.0  # "What do you know about me?" has no word of its own: it asks for what was told, whatever it is
     if (replied and is_ignorance(candidate.text)) or ((replied or asks) and _is_echo(candidate, question)):
         return _EMPTY_WEIGHT
     return (_ASSISTANT_WEIGHT if replied else 1.0) * (_QUESTION_WEIGHT if asks else 1.0)

@@ -24,13 +24,14 @@ a about am an and any are as at be because been being but by can could did do do
 have having he her hers him his how i if in into is it its just me mine my of on or our ours shall she should so
 than that the their theirs them then there these they this those to us was we were what when where which while
 who whom whose why will with would you your yours yes no not ok okay oh ain aren couldn didn doesn don hadn hasn
-haven isn ll re s t ve d m shouldn wasn weren won wouldn tell know remember please let s also too very really
+haven isn ll re s t ve d m shouldn wasn weren won wouldn tell told know remember everything anything please let s also
+too very really
 """
 _EMPTY_WORDS = frozenset(_FUNCTION_WORDS.split())
 # What does the same in Chinese: asking words and particles part a run as a space would. 颜色是什么 is about 颜色.
 _EMPTY_UNSPACED = re.compile(
-    "为什么|為什麼|什么时候|什麼時候|什么|什麼|怎么样|怎麼樣|怎么|怎麼|哪里|哪裡|哪儿|哪兒|哪个|哪個|哪家|哪天|哪些|哪|多少|几点|幾點|谁|誰"
-    "|你好|请问|請問|记得|記得|知道|[的了是吗嗎呢吧啊呀嘛么麼我你您他她它们們这這那个個就也都和与與跟在有]"
+    "为什么|為什麼|什么时候|什麼時候|什么事|什麼事|什么|什麼|怎么样|怎麼樣|怎么|怎麼|哪里|哪裡|哪儿|哪兒|哪个|哪個|哪家|哪天|哪些|哪|多少|几点|幾點|谁|誰"
+    "|你好|了解|关于|關於|告诉|告訴|事情|请问|請問|记得|記得|知道|[的了是吗嗎呢吧啊呀嘛么麼我你您他她它们們这這那个個就也都和与與跟在有]"
 )
 _LETTER_WEIGHT = 0.3  # a single character says less than a pair
 
