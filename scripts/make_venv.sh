@@ -6,7 +6,9 @@ python=$1
 venv=$2
 
 if ! "$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; then
-    echo "Python 3.11, 3.12 or 3.13 is needed, and '$python' is $("$python" --version 2>&1 || echo missing). Try: make PYTHON=python3.12 run" >&2
+    found=missing
+    if command -v "$python" >/dev/null; then found=$("$python" --version 2>&1 || echo broken); fi
+    echo "Python 3.11, 3.12 or 3.13 is needed, and '$python' is $found. Try: make PYTHON=python3.12 run" >&2
     exit 1
 fi
 began=$(date +%s)

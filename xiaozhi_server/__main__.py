@@ -6,6 +6,13 @@ if not (3, 11) <= sys.version_info[:2] <= (3, 13):
     found = f"{sys.version_info[0]}.{sys.version_info[1]}"
     sys.exit(f"xiaozhi-server needs Python 3.11, 3.12 or 3.13, and this is {found}: install one of them and try again")
 
+import signal
+
+if __name__ == "__main__":
+    # Until the server's own handlers stand there is nothing to drain. A check that is broken off is not passed.
+    for ending in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(ending, lambda number, _: sys.exit(0 if sys.argv[1:2] == ["serve"] else 128 + number))
+
 import argparse
 import os
 from collections.abc import Sequence

@@ -6,6 +6,7 @@ It changes nothing, except that the embedded PostgreSQL is set up if it never wa
 import asyncio
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +15,11 @@ from typing import TextIO
 
 from psycopg import AsyncConnection
 
+from .core.providers.memory.mem0ai.minilm import MiniLmEmbedder
 from .logs import masker, setup_console_warnings
 from .settings import ChosenProvider, ChosenProviders, Settings, secrets_of, show, survey_providers
 from .settings.layers import dotted, leaves
+from .store.database import checked_dsn
 
 PROBE_DEADLINE_S = 20.0
 LONGEST_VALUE = 60
@@ -74,6 +77,9 @@ def _shortened(text: str) -> str:
 async def probe_all(settings: Settings, chosen: ChosenProviders) -> list[Finding]:
     """All at once, each with a deadline of its own."""
     questions = [(_subject(provider), _question(provider)) for provider in chosen.by_kind.values() if provider.config]
+    memory = chosen.by_kind.get("Memory")
+    if memory is not None and memory.type_name == "mem0ai":
+        questions.append((_subject(memory), lambda: _ask_embedder(settings)))
     questions.append(("database", lambda: _ask_database(settings)))
     return await asyncio.gather(*(_find_out(subject, ask) for subject, ask in questions))
 
@@ -94,6 +100,17 @@ async def _ask_provider(provider: ChosenProvider) -> str:
         return answer
     finally:
         await instance.close()
+
+
+async def _ask_embedder(settings: Settings) -> str:
+    """The part of memory that is not the database, which is asked for itself."""
+    with ThreadPoolExecutor(max_workers=1) as executor:
+        embedder = MiniLmEmbedder(Path(settings.data_dir) / "cache", executor)
+        try:
+            vectors = await embedder.embed(["hello"])
+        finally:
+            await embedder.close()
+    return f"kept in the database, found by MiniLM in this process ({vectors.shape[1]} dimensions)"
 
 
 async def _find_out(subject: str, ask: Callable[[], Awaitable[str]]) -> Finding:
@@ -146,7 +163,7 @@ async def _ask_database(settings: Settings) -> str:
 async def _database(settings: Settings) -> AsyncIterator[tuple[str, str]]:
     url = settings.database.url.get_secret_value()
     if url:
-        yield url, "your PostgreSQL"
+        yield checked_dsn(url), "your PostgreSQL"
         return
     from .store.embedded import EmbeddedPostgres
 

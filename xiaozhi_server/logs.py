@@ -39,6 +39,9 @@ TALKATIVE = (
     "asyncio",
     "mem0",
 )
+# While the database is away these say so for every connection and every try.
+REPETITIVE = ("psycopg.pool",)
+REPEATED_AFTER_S = 10.0
 _BYTES_PER_MB = 1_000_000
 
 Mask = Callable[[str], str]
@@ -132,6 +135,23 @@ def _take_over_stdlib(level: str) -> None:
     logging.captureWarnings(True)
     for name in TALKATIVE:
         logging.getLogger(name).setLevel(logging.WARNING)
+    for name in REPETITIVE:
+        logging.getLogger(name).filters[:] = [_NowAndThen()]
+
+
+class _NowAndThen(logging.Filter):
+    """Lets the same message of a logger, whatever its values, through once in a while."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._last_at: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        message = str(record.msg)
+        if record.created - self._last_at.get(message, float("-inf")) < REPEATED_AFTER_S:
+            return False
+        self._last_at[message] = record.created
+        return True
 
 
 class _ToLoguru(logging.Handler):

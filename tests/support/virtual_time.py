@@ -9,6 +9,8 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
 from typing import Any, TypeVar, TypeVarTuple
 
+from tests.support.leaks import fail_on_leaked_tasks
+
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
@@ -55,11 +57,26 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         future.add_done_callback(self._executor_job_done)
         return future
 
+    async def shutdown_default_executor(self, *timeout: float | None) -> None:
+        """Real work too: a clock that jumped would reach the end of the timeout at once."""
+        self._executor_jobs += 1
+        try:
+            await super().shutdown_default_executor(*timeout)
+        finally:
+            self._executor_jobs -= 1
+
     def _executor_job_done(self, _: object) -> None:
         self._executor_jobs -= 1
 
 
 def run_virtual(main: Coroutine[Any, Any, T]) -> T:
-    """Run `main` to its end on a fresh loop with a virtual clock that starts at 0."""
+    """Run `main` to its end on a fresh loop with a virtual clock that starts at 0; it must leave no task behind."""
+
+    async def checked() -> T:
+        before = asyncio.all_tasks()
+        result = await main
+        await fail_on_leaked_tasks(before)
+        return result
+
     with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
-        return runner.run(main)
+        return runner.run(checked())

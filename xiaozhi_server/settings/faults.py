@@ -19,6 +19,7 @@ _REMEDIES: dict[Path, str] = {
     ("agent", "language"): "write it as en, zh or pt-BR",
 }
 _SEE = "config.yaml documents every setting"
+_LONGEST_SHOWN = 40
 
 
 def faults_of(problem: ValidationError, origins: Mapping[Path, str], prefix: Path = ()) -> list[Fault]:
@@ -67,7 +68,7 @@ def _given(value: Any, path: Path) -> str:
     if is_secret_name(path[-1]) or isinstance(value, dict | list) or value is None:
         return ""
     text = str(value)
-    return f", not {text[:40]!r}"
+    return f", not {text[:_LONGEST_SHOWN]!r}"
 
 
 def _remedy(error: Mapping[str, Any], path: Path) -> str:
@@ -85,9 +86,10 @@ def environment_name(path: Iterable[str]) -> str:
 def _default_remedy(path: Path) -> str:
     section = _section(path[:-1])
     field = section.model_fields.get(path[-1]) if section else None
-    if field is None or field.default is None or isinstance(field.default, BaseModel) or field.is_required():
+    default = field.default if field else None
+    if not isinstance(default, str | int | float) or len(str(default)) > _LONGEST_SHOWN:
         return _SEE
-    return f"the default is {field.get_default(call_default_factory=True)!r}; {_SEE}"
+    return f"the default is {str(default).lower() if isinstance(default, bool) else repr(default)}; {_SEE}"
 
 
 def _siblings(path: Path) -> list[str]:

@@ -14,6 +14,7 @@ from .errors import Fault, SettingsError
 from .faults import did_you_mean, faults_of
 from .layers import Layer, Path, Tree, dotted, get, leaves, merge, put
 from .reference import translate
+from .reference_providers import REFERENCE_ENTRIES
 from .sources import read_environment, read_file, variable_not_set
 from .tree import PROVIDER_KINDS, Settings
 
@@ -82,7 +83,7 @@ def _collect(files: Files, preset: str, environ: Mapping[str, str], overrides: O
     own = _data_dir([*layers, _environment_layer(environ, {}), *named, _command_line_layer(overrides)]) / ".config.yaml"
     if own.is_file():
         layers.append(read_file(own, environ, label=_shown(own), users=True))
-    return [*layers, _environment_layer(environ, merge(layers)[0]), *named, _command_line_layer(overrides)]
+    return [*layers, _environment_layer(environ, merge([*layers, *named])[0]), *named, _command_line_layer(overrides)]
 
 
 def _data_dir(layers: list[Layer]) -> FilePath:
@@ -109,23 +110,24 @@ def _read_preset(folder: FilePath, name: str, environ: Mapping[str, str]) -> Lay
     return read_file(file, environ, label=f"preset {name} ({_shown(file)})")
 
 
-def _environment_layer(environ: Mapping[str, str], below: Tree) -> Layer:
+def _environment_layer(environ: Mapping[str, str], files: Tree) -> Layer:
     layer = Layer("environment", {})
     for variable, path, value in read_environment(environ):
-        exact = _exact_path(path, below)
+        exact = _exact_path(path, files)
         put(layer.values, exact, value)
         layer.labels[exact] = f"environment {variable}"
     return layer
 
 
-def _exact_path(path: Path, below: Tree) -> Path:
-    """Variables ignore case: find each name as the tree or a file below spells it."""
+def _exact_path(path: Path, files: Tree) -> Path:
+    """Variables ignore case: find each name as the tree, a file, or the reference spells it."""
     section: type[BaseModel] | None = Settings
     exact: list[str] = []
     for part in path:
         known = list(section.model_fields) if section else []
-        files = get(below, tuple(exact))
-        known += list(files) if isinstance(files, dict) else []
+        written = get(files, tuple(exact))
+        known += list(written) if isinstance(written, dict) else []
+        known += [entry for kind, entry in REFERENCE_ENTRIES if [kind] == exact]
         name = next((name for name in known if name.lower() == part), part)
         section = _below(section, name)
         exact.append(name)

@@ -11,10 +11,15 @@ from .layers import leaves
 
 MASK = "********"
 _SHORTEST_SECRET = 6  # shorter ones ("none") would mask half of the log
-_SECRET_NAME = re.compile(r"(key|token|secret|password|passwd|authorization|credential)s?$|^appid$", re.IGNORECASE)
+_SECRET_NAME = re.compile(
+    r"(key|token|secret|password|passwd|authorization|credential)s?$|^appid$|^(secret|access_key)_id$", re.IGNORECASE
+)
 _NOT_SECRET = frozenset({"budget_tokens", "max_tokens", "max_new_tokens"})
-_URL_PASSWORD = re.compile(r"(?<=://)([^/@\s:]*):([^/@\s]*)(?=@)")
-_DSN_PASSWORD = re.compile(r"(?<=password=)('[^']*'|\S+)")
+# People forget to escape @ and /: up to the last @.
+_URL_PASSWORD = re.compile(r"(?<=://)([^/@\s:]*):(\S*)(?=@)")
+_URL_PARAMETER = re.compile(r"(?<=[?&])([^?&=#\s]+)=([^?&#\s]+)")
+_BROKEN_ADDRESS = re.compile(r"://.*\s")
+_DSN_PASSWORD = re.compile(r"(\bpassword\s*=\s*)('(?:\\.|[^'])*'|\S+)")
 
 
 def is_secret_name(name: str) -> bool:
@@ -24,7 +29,8 @@ def is_secret_name(name: str) -> bool:
 def show(name: str, value: Any) -> str:
     """A value as it may be printed."""
     if isinstance(value, SecretStr):
-        return _hide_password(value.get_secret_value()) if name == "url" else _hidden(value.get_secret_value())
+        text = value.get_secret_value()
+        return _hide_password(text) if name == "url" and not _BROKEN_ADDRESS.search(text) else _hidden(text)
     if is_secret_name(name):
         return _hidden(value)
     if isinstance(value, list | tuple):
@@ -37,7 +43,10 @@ def _hidden(value: Any) -> str:
 
 
 def _hide_password(text: str) -> str:
-    return _DSN_PASSWORD.sub(MASK, _URL_PASSWORD.sub(rf"\1:{MASK}", text))
+    if "://" not in text:
+        return _DSN_PASSWORD.sub(rf"\1{MASK}", text)
+    text = _URL_PASSWORD.sub(rf"\1:{MASK}", text)
+    return _URL_PARAMETER.sub(lambda found: f"{found[1]}={show(found[1], found[2])}", text)
 
 
 def secrets_of(values: Mapping[str, Any]) -> frozenset[str]:
@@ -60,8 +69,11 @@ def _secrets_in(name: str, value: Any) -> Iterator[str]:
 def _secrets_in_text(name: str, text: str) -> Iterator[str]:
     if is_secret_name(name):
         yield text
-    for match in _URL_PASSWORD.finditer(text):
-        yield match.group(2)
-        yield unquote(match.group(2))
-    for match in _DSN_PASSWORD.finditer(text):
-        yield match.group(1).strip("'")
+    if "://" not in text:
+        yield from (match[2].strip("'") for match in _DSN_PASSWORD.finditer(text))
+        return
+    in_address = [match[2] for match in _URL_PASSWORD.finditer(text)]
+    in_address += [match[2] for match in _URL_PARAMETER.finditer(text) if is_secret_name(match[1])]
+    for secret in in_address:
+        yield secret
+        yield unquote(secret)

@@ -100,12 +100,17 @@ class _Choice:
         name = next((name for name in names if name == self._wanted), None)
         name = name or next((name for name in names if name.lower() == self._wanted.lower()), None)
         if name is not None:
-            return name, complete(self._kind, name, self._entries.get(name, {}))
+            return name, complete(self._kind, name, self._written(name))
         if self._wanted in types_of(self._kind):  # a type that needs no settings needs no entry either
             return self._wanted, {"type": self._wanted}
         remedy = did_you_mean(self._wanted, names) or f"add it below {self._kind} or choose {_listed(self._entries)}"
         what = f"there is no {self._kind} entry named {self._wanted}"
         raise SettingsError([self._fault(("selected_module", self._kind), what, remedy)])
+
+    def _written(self, name: str) -> Tree:
+        """The entry as it was written; one without a type is named after it."""
+        entry = self._entries.get(name, {})
+        return {"type": name, **entry} if name in types_of(self._kind) else entry
 
     def _embedded(self, name: str, type_name: str) -> tuple[str, Tree]:
         """A type of the reference server that is not here gives way to the embedded one, with a line."""

@@ -171,6 +171,7 @@ _TRANSLATIONS: dict[Path, Callable[[Any], Any]] = {("server", "timezone_offset")
 def _fit_idle_time(layer: Layer) -> list[str]:
     path: Path = ("close_connection_no_voice_time",)
     given = get(layer.values, path)
+    given = int(given) if isinstance(given, str) and given.isdecimal() else given
     lowest, highest = IDLE_SECONDS
     if isinstance(given, bool) or not isinstance(given, int | float) or lowest <= given <= highest:
         return []

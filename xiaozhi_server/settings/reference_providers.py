@@ -170,7 +170,9 @@ def stand_in(kind: str, type_name: str) -> str:
     return _OTHER_STAND_INS.get((kind, type_name), EMBEDDED_ENTRIES[kind])
 
 
-_OPENAI_LIKE = ("openai", "ollama", "xinference")
+# Where these two listen when nothing else is said.
+_LOCAL_ADDRESSES = {"ollama": "http://localhost:11434", "xinference": "http://localhost:9997"}
+_OPENAI_LIKE = ("openai", *_LOCAL_ADDRESSES)
 
 
 def complete(kind: str, name: str, entry: Mapping[str, Any]) -> Tree:
@@ -179,7 +181,7 @@ def complete(kind: str, name: str, entry: Mapping[str, Any]) -> Tree:
     type_name = entry.get("type", known.get("type"))
     given = _with_base_url(entry) if type_name in _OPENAI_LIKE else dict(entry)
     joined = {**known, **given} if type_name == known.get("type") else given
-    return _as_openai(joined) if kind == "LLM" and type_name in ("ollama", "xinference") else joined
+    return _as_openai(joined) if kind == "LLM" and str(type_name) in _LOCAL_ADDRESSES else joined
 
 
 def _with_base_url(entry: Mapping[str, Any]) -> Tree:
@@ -191,6 +193,6 @@ def _with_base_url(entry: Mapping[str, Any]) -> Tree:
 
 def _as_openai(entry: Tree) -> Tree:
     """Ollama and Xinference serve OpenAI's interface below /v1 and ask for no key."""
-    base_url = str(entry.get("base_url", "")).rstrip("/")
+    base_url = str(entry.get("base_url") or _LOCAL_ADDRESSES[entry["type"]]).rstrip("/")
     with_version = base_url if base_url.endswith("/v1") else f"{base_url}/v1"
     return {"api_key": "not-needed", **entry, "type": "openai", "base_url": with_version}

@@ -8,7 +8,17 @@ from types import MappingProxyType
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, SecretStr
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+)
 
 from .timezone import AUTO_TIMEZONE, local_timezone
 
@@ -48,6 +58,14 @@ class Section(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True, validate_default=True)
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _a_switch_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """Python takes true for 1, and `port: yes` would be port 1."""
+        if isinstance(value, bool) and cls.model_fields[info.field_name or ""].annotation in (int, float):
+            raise ValueError("must be a number, not true or false")
+        return value
+
 
 def _known_timezone(name: str) -> str:
     if name == AUTO_TIMEZONE:
@@ -63,6 +81,17 @@ def _upper(value: Any) -> Any:
     return value.upper() if isinstance(value, str) else value
 
 
+def _whole_number(value: Any) -> Any:
+    """Digits in quotes, as pydantic takes them for every number but one of a choice."""
+    return int(value) if isinstance(value, str) and value.isdecimal() else value
+
+
+def _not_there_yet(enabled: bool) -> bool:
+    if enabled:
+        raise ValueError("cannot be switched on")
+    return enabled
+
+
 def _off_is_a_word(value: Any) -> Any:
     """YAML 1.1 reads a bare `off` as false."""
     return "off" if value is False else value
@@ -71,7 +100,7 @@ def _off_is_a_word(value: Any) -> Any:
 class Auth(Section):
     """Who may come in. Not built yet: the switch is here so that nobody believes it is on."""
 
-    enabled: Literal[False] = False
+    enabled: Annotated[bool, AfterValidator(_not_there_yet)] = False
 
 
 class Server(Section):
@@ -115,9 +144,9 @@ class AudioParams(Section):
     """What is sent to the device. Opus mono is all that a device can play."""
 
     format: Literal["opus"] = "opus"
-    sample_rate: Literal[8000, 12000, 16000, 24000, 48000] = 24000
-    channels: Literal[1] = 1
-    frame_duration: Literal[20, 40, 60] = 60
+    sample_rate: Annotated[Literal[8000, 12000, 16000, 24000, 48000], BeforeValidator(_whole_number)] = 24000
+    channels: Annotated[Literal[1], BeforeValidator(_whole_number)] = 1
+    frame_duration: Annotated[Literal[20, 40, 60], BeforeValidator(_whole_number)] = 60
 
 
 class Xiaozhi(Section):

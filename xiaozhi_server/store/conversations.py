@@ -19,7 +19,7 @@ from psycopg.types.json import Jsonb
 
 from ..core.ports import Binding, Exchange, SpokenLine
 from ..core.providers.memory.base import MemoryProvider, SpokenMessage
-from .database import Database
+from .database import Database, DatabaseError
 from .queries import query
 from .spool import Spool
 from .text import storable
@@ -69,7 +69,11 @@ class ConversationStore:
         self._drain: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        self._spooled = await self._on_disk(self._spool.open)
+        try:
+            self._spooled = await self._on_disk(self._spool.open)
+        except OSError as error:
+            remedy = "start as its owner, or choose another --data-dir"
+            raise DatabaseError(f"{error.filename}: {error.strerror}: {remedy}") from error
         if self._spooled:
             logger.info("{} exchanges wait on disk for the database", self._spooled)
         self._wake.set()

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
-from loguru import logger
 from psycopg import AsyncConnection, Error, OperationalError, ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
-from psycopg_pool import AsyncConnectionPool
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from ..core.providers.memory.migrate import MigrationError, apply_migrations
 
@@ -23,7 +22,13 @@ _PROGRESS_EVERY_S = 2.0
 
 # Waiting does not mend these. The driver knows no code for a refused connection, so its text has to do; where that is
 # in another language we wait in vain up to the limit, and then say the same.
-_HOPELESS = ("authentication failed", "does not exist", "no pg_hba.conf entry", "no password supplied")
+_HOPELESS = (
+    "authentication failed",
+    "does not exist",
+    "no pg_hba.conf entry",
+    "no password supplied",
+    "connection is bad: invalid",
+)
 
 
 class DatabaseError(Exception):
@@ -73,12 +78,16 @@ class Database:
         on_progress: Callable[[str], None] = _say_nothing,
         options: DatabaseOptions | None = None,
     ) -> "Database":
-        """Wait for the database up to a limit, bring its schema up to date, open the pool."""
-        database = cls(_checked_dsn(dsn), options or DatabaseOptions())
+        """Wait for the database up to a limit, bring its schema up to date, fill the pool."""
+        database = cls(checked_dsn(dsn), options or DatabaseOptions())
         first = await database._first_connection(dsn, start_timeout_s, on_progress)
         async with first:
             await _migrate(first)
-        await database.pool.open()
+        try:
+            # Once it runs a question waits a second for a connection at most; a far database takes longer to make one.
+            await database.pool.open(wait=True, timeout=start_timeout_s)
+        except PoolTimeout as error:
+            raise DatabaseError(f"the database answered once, and then no more: {error}: see database.url") from error
         return database
 
     async def close(self) -> None:
@@ -111,15 +120,16 @@ class Database:
         return (loop.time() - started) * 1000
 
     async def _configure(self, connection: AsyncConnection[Any]) -> None:
-        limits = {
+        limits_s = {
             "statement_timeout": self._options.statement_timeout_s,
             "lock_timeout": self._options.lock_timeout_s,
             "idle_in_transaction_session_timeout": self._options.idle_in_transaction_timeout_s,
         }
+        values = [text for name, limit_s in limits_s.items() for text in (name, f"{round(limit_s * 1000)}ms")]
         fuse = asyncio.get_running_loop().call_later(self._options.connect_timeout_s, _cut, connection)
         try:
-            for name, limit_s in limits.items():
-                await connection.execute("SELECT set_config(%s, %s, false)", (name, f"{round(limit_s * 1000)}ms"))
+            # One statement: over a long way every one counts.
+            await connection.execute(f"SELECT {', '.join(['set_config(%s, %s, false)'] * len(limits_s))}", values)
             await connection.commit()
         finally:
             fuse.cancel()
@@ -156,22 +166,26 @@ class Database:
             pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
 
 
-def _checked_dsn(dsn: str) -> str:
+def checked_dsn(dsn: str) -> str:
+    """The driver's own complaints quote the string, with the password in it: so they must not come up."""
     try:
-        conninfo_to_dict(dsn)
+        parts = conninfo_to_dict(dsn)
     except ProgrammingError:
-        # The driver's own text quotes the string, with the password in it.
-        raise DatabaseError("database.url is not a PostgreSQL address: postgresql://USER:PASSWORD@HOST/NAME") from None
+        parts = {"host": "@"}
+    ports = str(parts.get("port") or "").split(",")
+    if "@" in str(parts.get("host") or "") or not all(port.isdecimal() for port in ports if port):
+        raise DatabaseError(
+            "database.url is not a PostgreSQL address: write postgresql://USER:PASSWORD@HOST:PORT/NAME, "
+            "and in the password %40 for @, %3A for :, %2F for / and %20 for a space"
+        )
     return dsn
 
 
 async def _migrate(connection: AsyncConnection[Any]) -> None:
     try:
-        new = await apply_migrations(connection, resources.files(__package__).joinpath("migrations"), ledger=LEDGER)
+        await apply_migrations(connection, resources.files(__package__).joinpath("migrations"), ledger=LEDGER)
     except (MigrationError, Error) as error:
         raise DatabaseError(f"the database schema cannot be brought up to date: {_first_line(error)}") from error
-    if new:
-        logger.info("database schema: applied {}", ", ".join(new))
 
 
 def _first_line(error: BaseException) -> str:

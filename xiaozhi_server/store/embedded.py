@@ -99,7 +99,9 @@ class EmbeddedPostgres:
             # As root PostgreSQL runs as somebody else, who passes through here to the cluster, which is private.
             self._root.chmod(0o711 if os.geteuid() == 0 else 0o700)
         except OSError as error:
-            raise EmbeddedPostgresError(f"{self._root}: {error.strerror}: choose another --data-dir") from error
+            raise EmbeddedPostgresError(
+                f"{self._root}: {error.strerror}: start as its owner, or choose another --data-dir"
+            ) from error
 
     async def _reach(self, install: Path) -> None:
         """Attach to the keeper that is there, else start one; both may have to be tried again."""

@@ -36,6 +36,8 @@ _RESTART_PAUSE_S = 0.2
 _REMAINS_LIMIT_S = 15.0  # how long what is left of a killed PostgreSQL may take to vanish
 _START_LIMIT_S = 300.0  # recovery after a crash may be long, but not for ever
 _SHUTDOWN_STEPS = ((signal.SIGINT, 20.0), (signal.SIGQUIT, 5.0), (signal.SIGKILL, 5.0))
+# Not `localhost`: with two addresses PostgreSQL is content with one, and the other may be somebody else's.
+_LOOPBACK = "127.0.0.1"
 _MAX_SOCKET_PATH = 103  # macOS allows 104 bytes with the closing zero, Linux 108
 
 # One session in single-user mode, before anybody can connect. Our role is no superuser: the extension must be there.
@@ -251,7 +253,7 @@ def write_access_files(cluster: Path, who: Identity, tcp: bool) -> None:
     """Through the socket only we ourselves come in, checked by the kernel; through TCP only with the password."""
     rules = ["local all all peer map=keeper"]
     if tcp:
-        rules += [f"host {DATABASE} {DATABASE} {net} scram-sha-256" for net in ("127.0.0.1/32", "::1/128")]
+        rules.append(f"host {DATABASE} {DATABASE} {_LOOPBACK}/32 scram-sha-256")
     users = [f'keeper "{own_name()}" {role}' for role in ("postgres", DATABASE)]
     for name, lines in (("pg_hba.conf", rules), ("pg_ident.conf", users)):
         path = cluster / name
@@ -381,7 +383,7 @@ class Keeper:
     def _start_postgres(self) -> None:
         write_access_files(self._place.cluster, self._who, self._port is not None)
         settings = _SETTINGS | {
-            "listen_addresses": "" if self._port is None else "localhost",
+            "listen_addresses": "" if self._port is None else _LOOPBACK,
             "port": str(self._port or 5432),
             "unix_socket_directories": str(self._runtime / "pg"),
             "unix_socket_permissions": "0700",
@@ -445,6 +447,8 @@ class Keeper:
 
     def _judge_failed_start(self) -> None:
         complaint = self._complaint("PostgreSQL did not start")
+        if "any TCP/IP sockets" in complaint:
+            raise KeeperError(f"database.port: port {self._port} is taken: stop what uses it, or choose another")
         remains = "postmaster.pid" in complaint or "shared memory block" in complaint
         if not remains or time.monotonic() > self._remains_until:
             raise KeeperError(complaint)

@@ -3,13 +3,14 @@
 import contextlib
 import os
 from pathlib import Path
-from time import time_ns
+from time import time, time_ns
 
 from pydantic import TypeAdapter, ValidationError
 
 from ..core.ports import Exchange
 
 _EXCHANGE: TypeAdapter[Exchange] = TypeAdapter(Exchange)
+_ABANDONED_AFTER_S = 60.0
 
 
 class SpoolFullError(Exception):
@@ -27,9 +28,15 @@ class Spool:
         """How many are waiting from before."""
         self._folder.mkdir(parents=True, exist_ok=True)
         self._folder.chmod(0o700)
-        for draft in self._folder.glob("*.new"):
-            draft.unlink(missing_ok=True)
+        self._throw_halves_away()
         return len(self.waiting())
+
+    def _throw_halves_away(self) -> None:
+        """Only what is so old that nobody writes it any more: another server may be at work on this folder."""
+        for draft in self._folder.glob("*.new"):
+            with contextlib.suppress(FileNotFoundError):
+                if time() - draft.stat().st_mtime > _ABANDONED_AFTER_S:
+                    draft.unlink()
 
     def waiting(self) -> list[Path]:
         return sorted(self._folder.glob("*.json"))

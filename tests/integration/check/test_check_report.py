@@ -58,6 +58,12 @@ async def test_a_database_that_is_away_fails_alone_and_keeps_its_password(tmp_pa
     assert lines["VAD SileroVAD (type silero)"].startswith("ok")
 
 
+def test_an_address_with_a_broken_password_keeps_it(tmp_path: Path) -> None:
+    out = io.StringIO()
+    assert run_check(settings_for(tmp_path, "postgresql://ann:gehei m@nis@host/x"), out) == 1
+    assert "gehei" not in out.getvalue() and "nis@" not in out.getvalue()
+
+
 async def test_a_wrong_database_name_is_named(tmp_path: Path, database_dsn: str) -> None:
     lines = await findings(settings_for(tmp_path, make_conninfo(database_dsn, dbname="nowhere")))
     assert 'database "nowhere" does not exist' in lines["database"]
@@ -87,6 +93,7 @@ def test_the_embedded_database_is_tried_when_no_other_is_set(tmp_path: Path) -> 
     out = io.StringIO()
     settings = load_settings(Files(), overrides={"data_dir": ("--data-dir", str(tmp_path))})
     assert run_check(settings, out) == 0, out.getvalue()
+    assert "ok      Memory mem0ai (type mem0ai): " in out.getvalue()
     assert "ok      database: the embedded PostgreSQL, version 18" in out.getvalue()
 
 

@@ -178,8 +178,8 @@ async def test_setting_up_that_was_killed_in_the_middle_is_begun_again(tmp_path:
         assert not (folder / "cluster").exists()
     embedded = EmbeddedPostgres(tmp_path)
     assert answers(await embedded.start()) == "xiaozhi:5"
-    assert not list(folder.glob("cluster.new-*"))
     await embedded.stop()
+    assert not list(folder.glob("cluster.new-*"))
 
 
 async def test_a_cluster_of_another_version_is_left_alone(tmp_path: Path) -> None:
@@ -216,6 +216,13 @@ async def test_tcp_needs_the_password(tmp_path: Path) -> None:
     with pytest.raises(psycopg.OperationalError, match="password"):
         answers(f"{tcp} password=wrong")
     await embedded.stop()
+
+
+async def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(EmbeddedPostgresError, match=f"database.port: port {port} is taken"):
+            await EmbeddedPostgres(tmp_path, port=port).start()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to give up root")

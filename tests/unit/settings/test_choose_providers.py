@@ -110,6 +110,10 @@ def test_a_variable_that_is_not_set_matters_once_the_entry_is_chosen(tmp_path: P
             "selected_module: {LLM: Mine, Memory: nomem}\nLLM: {Mine: {model: x}}",
             "LLM.Mine.type: is missing: choose companion, openai",
         ),
+        (
+            "selected_module: {LLM: Mine, Memory: nomem}\nLLM: {Mine: {type: [openai]}}",
+            "LLM.Mine.type: there is no LLM of type ",
+        ),
         (OPENAI_LLM.format("api_key: 12345678, temprature: 1"), "unknown key: did you mean temperature?"),
         (OPENAI_LLM.format("api_key: 12345678, temperature: hot"), "LLM.Mine.temperature: must be a number, not 'hot'"),
         ("Memory: {mem0ai: {colour: red}}", "Memory.mem0ai.colour: unknown key: remove it"),
@@ -157,5 +161,26 @@ def test_a_type_that_needs_no_settings_may_be_named_itself(tmp_path: Path) -> No
     text = "selected_module: {LLM: openai, Memory: nomem}"
     (line,) = faults(settings_with(tmp_path, text))
     assert "LLM.openai.api_key: is missing" in line
-    environ = {"XIAOZHI__LLM__OPENAI__BASE_URL": "http://localhost:1/v1"}
-    assert choose_providers(settings_with(tmp_path, text + "\nLLM: {openai: {type: openai}}", environ))["LLM"].config
+
+
+@pytest.mark.parametrize("entry", ["{type: openai, api_key: sk-0123456789}", "{api_key: sk-0123456789}"])
+def test_an_entry_without_a_type_is_named_after_it(tmp_path: Path, entry: str) -> None:
+    text = f"selected_module: {{LLM: openai, Memory: nomem}}\nLLM: {{openai: {entry}}}"
+    llm = choose_providers(settings_with(tmp_path, text))["LLM"]
+    config: Any = llm.config
+    assert (llm.type_name, config.api_key) == ("openai", SecretStr("sk-0123456789"))
+
+
+def test_a_key_for_an_entry_of_the_reference_may_come_from_the_environment(tmp_path: Path) -> None:
+    environ = {"XIAOZHI__SELECTED_MODULE__LLM": "DeepSeekLLM", "XIAOZHI__LLM__DEEPSEEKLLM__API_KEY": "sk-0123456789"}
+    config: Any = choose_providers(settings_with(tmp_path, "", environ))["LLM"].config
+    assert (config.base_url, config.api_key) == ("https://api.deepseek.com", SecretStr("sk-0123456789"))
+
+
+@pytest.mark.parametrize(
+    ("type_name", "base_url"), [("ollama", "http://localhost:11434/v1"), ("xinference", "http://localhost:9997/v1")]
+)
+def test_local_models_are_looked_for_where_they_listen(tmp_path: Path, type_name: str, base_url: str) -> None:
+    text = f"selected_module: {{LLM: Mine, Memory: nomem}}\nLLM: {{Mine: {{type: {type_name}, model_name: m}}}}"
+    config: Any = choose_providers(settings_with(tmp_path, text))["LLM"].config
+    assert config.base_url == base_url

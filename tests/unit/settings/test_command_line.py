@@ -1,5 +1,6 @@
 """What the commands print and return, without a server."""
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -37,6 +38,19 @@ def test_options_override_everything(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert (settings.server.port, settings.server.http_port, settings.server.ip) == (6, 4, "127.0.0.1")
     assert settings.origins["server.port"] == "command line --port"
     assert settings.origins["server.http_port"] == f"{named}"
+
+
+@pytest.mark.parametrize(("command", "code"), [("serve", 0), ("check", 128 + signal.SIGTERM)])
+def test_a_signal_while_everything_is_still_loading_ends_it_without_a_word(command: str, code: int) -> None:
+    script = (
+        "import runpy, signal, sys; "
+        f"sys.argv[1:] = [{command!r}]; "
+        "sys.meta_path.insert(0, type('Finder', (), {'find_spec': lambda self, name, *_: "
+        "signal.raise_signal(signal.SIGTERM) if name == 'argparse' else None})()); "
+        "runpy.run_module('xiaozhi_server', run_name='__main__', alter_sys=False)"
+    )
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=PROJECT, check=False)
+    assert (result.returncode, result.stdout, result.stderr) == (code, "", "")
 
 
 def test_a_wrong_python_is_one_line() -> None:

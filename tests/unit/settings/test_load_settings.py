@@ -9,6 +9,7 @@ import pytest
 from xiaozhi_server.settings import Files, Settings, SettingsError, load_settings
 from xiaozhi_server.settings.layers import leaves
 from xiaozhi_server.settings.timezone import local_timezone
+from xiaozhi_server.settings.tree import AudioParams
 
 BASE = Files().base
 
@@ -109,6 +110,14 @@ def test_environment_names_ignore_case_and_find_the_entries_of_files(place: Plac
     assert settings.enable_greeting
     assert settings.memory.recall_deadline_ms == 120
     assert settings.agent.name == "No"
+
+
+def test_environment_names_find_the_entries_of_a_named_file_and_of_the_reference(place: Place) -> None:
+    named = place.write("named.yaml", "LLM: {MyModel: {type: openai, base_url: http://a}}")
+    environ = {"XIAOZHI__LLM__MYMODEL__API_KEY": "0123456789", "XIAOZHI__LLM__DEEPSEEKLLM__API_KEY": "abcdefghij"}
+    settings = place.load(environ, config=named)
+    assert settings.LLM["MyModel"] == {"type": "openai", "base_url": "http://a", "api_key": "0123456789"}
+    assert settings.LLM["DeepSeekLLM"] == {"api_key": "abcdefghij"}
 
 
 def test_the_data_directory_that_holds_config_may_come_from_the_environment(place: Place) -> None:
@@ -215,7 +224,39 @@ def test_a_time_zone_that_does_not_exist_is_a_fault(place: Place) -> None:
 
 def test_authentication_that_is_not_there_cannot_be_believed_to_be_on(place: Place) -> None:
     place.write("data/.config.yaml", "server: {auth: {enabled: true}}")
-    assert "server.auth.enabled: must be False: devices are not checked yet" in place.faults()[0]
+    assert "server.auth.enabled: cannot be switched on: devices are not checked yet" in place.faults()[0]
+
+
+@pytest.mark.parametrize("text", ["server: {port: yes}", "close_connection_no_voice_time: true", "tts_timeout: on"])
+def test_a_switch_is_no_number(place: Place, text: str) -> None:
+    place.write("data/.config.yaml", text)
+    (line,) = place.faults()
+    assert "must be a number, not true or false: the default is " in line
+
+
+def test_numbers_and_switches_may_stand_in_quotes(place: Place) -> None:
+    text = "server: {port: '9000', auth: {enabled: 'false'}}\nclose_connection_no_voice_time: '120'\n"
+    place.write("data/.config.yaml", text + "xiaozhi: {audio_params: {sample_rate: '16000', frame_duration: '20'}}")
+    settings = place.load()
+    assert (settings.server.port, settings.close_connection_no_voice_time) == (9000, 110)
+    assert not settings.server.auth.enabled
+    assert settings.xiaozhi.audio_params == AudioParams(sample_rate=16000, frame_duration=20)
+
+
+@pytest.mark.parametrize(
+    ("text", "remedy"),
+    [
+        ("exit_commands: quit", "config.yaml documents every setting"),
+        ("prompt: [a]", "config.yaml documents every setting"),
+        ("LLM: companion", "config.yaml documents every setting"),
+        ("database: {url: [a]}", "config.yaml documents every setting"),
+        ("enable_greeting: perhaps", "the default is false; config.yaml documents every setting"),
+    ],
+)
+def test_a_remedy_shows_a_default_that_can_be_typed(place: Place, text: str, remedy: str) -> None:
+    place.write("data/.config.yaml", text)
+    (line,) = place.faults()
+    assert line.rpartition(": ")[2] == remedy
 
 
 @pytest.mark.parametrize("block", ["selected_modules", "selected_module"])

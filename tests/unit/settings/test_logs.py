@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from loguru import logger
 
-from xiaozhi_server.logs import setup_logging
+from xiaozhi_server.logs import REPEATED_AFTER_S, setup_logging
 from xiaozhi_server.settings import Settings, SettingsError
 
 SECRET = "sk-0123456789abcdef"
@@ -74,6 +74,22 @@ def test_what_libraries_say_of_requests_stays_out_even_at_debug(tmp_path: Path) 
     for name in ("openai._base_client", "websockets.server", "httpx", "aiohttp.access"):
         logging.getLogger(name).info("authorization: Bearer x")
     assert console.getvalue() == ""
+
+
+def test_what_repeats_while_the_database_is_away_is_said_now_and_then(tmp_path: Path) -> None:
+    console = io.StringIO()
+    setup_logging(settings_for(tmp_path), console)
+    pool = logging.getLogger("psycopg.pool")
+    for number in range(100):
+        pool.warning("error connecting in %r: %s", "pool-1", number)
+    pool.warning("another message")
+    record = logging.LogRecord(
+        pool.name, logging.WARNING, "", 0, "error connecting in %r: %s", ("pool-1", "later"), None
+    )
+    record.created += REPEATED_AFTER_S + 1
+    pool.handle(record)
+    lines = [line.partition("psycopg.pool: ")[2] for line in console.getvalue().splitlines()]
+    assert lines == ["error connecting in 'pool-1': 0", "another message", "error connecting in 'pool-1': later"]
 
 
 def test_a_secret_is_masked_in_lines_and_in_tracebacks(tmp_path: Path) -> None:

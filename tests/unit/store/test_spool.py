@@ -1,3 +1,4 @@
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -46,10 +47,19 @@ def test_the_bound_counts_what_was_put_aside_too(spool: Spool) -> None:
 
 def test_what_cannot_be_read_is_put_aside_and_halves_are_thrown_away(spool: Spool, tmp_path: Path) -> None:
     (tmp_path / "spool" / "1.json").write_text('{"turn_id": ')
-    (tmp_path / "spool" / "2.new").write_text("{")
+    half = tmp_path / "spool" / "2.new"
+    half.write_text("{")
+    os.utime(half, (0, 0))
     assert spool.open() == 1
     assert spool.read(spool.waiting()[0]) is None
     assert [entry.name for entry in (tmp_path / "spool").iterdir()] == ["1.rejected"]
+
+
+def test_what_another_server_is_just_writing_is_left_alone(spool: Spool, tmp_path: Path) -> None:
+    half = tmp_path / "spool" / "2.new"
+    half.write_text("{")
+    assert spool.open() == 0
+    assert half.exists()
 
 
 def test_an_entry_that_another_server_took_is_none(spool: Spool) -> None:
