@@ -25,7 +25,7 @@ class ConnectionMetrics:
         self._errors = Counter("xiaozhi_turn_errors", "What failed within turns", ["error"], registry=registry)
         self._first_audio = Histogram(
             "xiaozhi_turn_first_audio_seconds",
-            "From the end of what a person said to the first sound of the answer",
+            "From the beginning of a turn (a person has finished) to its first sound",
             buckets=FIRST_AUDIO_BUCKETS_S,
             registry=registry,
         )

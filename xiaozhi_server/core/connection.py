@@ -202,6 +202,8 @@ class ConnectionHandler:
             events=self,
         )
         self._spawn(self._warm_up(), "warm-up")
+        if hello.audio.format != "opus":
+            logger.warning("the device announces a sound format other than Opus: what it says will not be understood")
         logger.debug("hello: version {}, {}, {}", hello.version, hello.audio, sorted(hello.features))
 
     async def _warm_up(self) -> None:

@@ -166,7 +166,7 @@ class Conversation:
         self._listener.discard_wake_burst()
         if text and text not in self._wake_words:
             self._begin(TypedRequest(text), by_detect=True)
-        elif text and self._options.greet and self._turn is None:
+        elif self._options.greet and self._turn is None:
             greeting = self._options.greeting or phrase(Phrase.GREETING, self._session.language)
             self._begin(AnnounceRequest(greeting), by_detect=True)
 

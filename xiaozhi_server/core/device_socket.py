@@ -24,6 +24,7 @@ SEND_DEADLINE_S = 5.0
 MAX_BACKLOG_BYTES = 256 * 1024
 LEFT = "device left"
 DOES_NOT_READ = "device does not read"
+DOES_NOT_ANSWER = "device does not answer"
 
 
 class Channel(Protocol):
@@ -63,7 +64,7 @@ class DeviceSocket(ServerConnection):
         self._send_deadline_s = send_deadline_s
         self._send_timer: asyncio.TimerHandle | None = None
         self._receive: Callable[[Message], None] | None = None
-        self._early: deque[Message] = deque(maxlen=MAX_EARLY_MESSAGES)
+        self._early: deque[Message] = deque()
         self._fragments: list[Frame] = []
         self._given_up = ""
 
@@ -75,6 +76,8 @@ class DeviceSocket(ServerConnection):
         sent = self.protocol.close_sent
         if sent is None or self.protocol.close_rcvd_then_sent:
             return LEFT
+        if sent.code == CloseCode.INTERNAL_ERROR:  # what the library says when no pong came: its network is gone
+            return DOES_NOT_ANSWER
         return f"closed with {int(sent.code)}"
 
     def attach(self, receive: Callable[[Message], None]) -> None:
@@ -118,9 +121,14 @@ class DeviceSocket(ServerConnection):
         if message is None:
             logger.debug("ignored a text that is not UTF-8")
         elif self._receive is None:
-            self._early.append(message)
+            self._keep(message)
         elif self.protocol.state is OPEN:
             self._receive(message)
+
+    def _keep(self, message: Message) -> None:
+        """The first ones count: one of them is the hello."""
+        if len(self._early) < MAX_EARLY_MESSAGES:
+            self._early.append(message)
 
     def _give_up(self) -> None:
         self._given_up = DOES_NOT_READ

@@ -173,9 +173,9 @@ async def test_the_same_device_again_replaces_itself_at_once() -> None:
         await old.frame()
         async with device(port, "AA:BB:CC:DD:EE:FF") as new:
             await greet(new)
-            async with asyncio.timeout(0.5):
+            async with asyncio.timeout(5):
                 with suppress(ConnectionResetError):
-                    await old.reader.read()
+                    assert b"replaced" not in await old.reader.read(), "it was asked to leave instead of dropped"
             await new.send('{"type":"ping"}')
             assert (await receive(new))["type"] == "pong"
             assert server.connections == 1
@@ -203,6 +203,14 @@ async def test_messages_that_come_with_the_upgrade_are_not_lost() -> None:
         raw = await RawDevice.come(port, with_first=burst)
         assert [json.loads((await raw.frame())[1])["type"] for _ in range(2)] == ["hello", "pong"]
         assert stage.listeners[0].fed == [b"opus"] * 33
+        await raw.leave()
+
+
+async def test_a_flood_that_comes_with_the_upgrade_does_not_cost_the_hello() -> None:
+    flood = masked(1, HELLO.encode()) + masked(2, b"opus") * 500
+    async with serving() as (_, _, port):
+        raw = await RawDevice.come(port, with_first=flood)
+        assert json.loads((await raw.frame())[1])["type"] == "hello"
         await raw.leave()
 
 
@@ -236,15 +244,15 @@ async def test_an_oversize_message_closes_with_1009() -> None:
         assert stage.observer.closed == ["closed with 1009"]
 
 
-async def test_closing_a_device_that_never_answers_a_close_takes_a_second() -> None:
-    async with serving(connection_options=ConnectionOptions(idle_close_s=0.1)) as (_, stage, port):
+async def test_closing_does_not_wait_for_a_device_that_never_answers_a_close() -> None:
+    assert OPTIONS.close_timeout_s <= 1
+    options = replace(OPTIONS, close_timeout_s=0.1)
+    async with serving(options, ConnectionOptions(idle_close_s=0.1)) as (_, stage, port):
         raw = await RawDevice.come(port)
         raw.send(1, HELLO.encode())
         await raw.frame()
         assert await raw.frame() == (8, struct.pack(">H", 1000) + b"idle")
-        began_at = asyncio.get_running_loop().time()
-        await asyncio.wait_for(stage.observer.somebody_left.wait(), 5)
-        assert asyncio.get_running_loop().time() - began_at < 1.5
+        await asyncio.wait_for(stage.observer.somebody_left.wait(), 5)  # the library's own patience is 10 s
         await raw.leave()
         assert stage.observer.closed == ["idle"]
 
@@ -261,6 +269,16 @@ async def test_a_client_that_does_not_read_is_dropped() -> None:
                 raw.writer.write(pings)
                 await asyncio.sleep(0)
         assert stage.observer.closed == ["device does not read"]
+        assert server.connections == 0
+        await raw.leave()
+
+
+async def test_a_device_whose_network_is_gone_is_noticed() -> None:
+    async with serving(replace(OPTIONS, ping_interval_s=0.05, ping_timeout_s=0.05)) as (server, stage, port):
+        raw = await RawDevice.come(port)
+        raw.send(1, HELLO.encode())
+        await asyncio.wait_for(stage.observer.somebody_left.wait(), 5)
+        assert stage.observer.closed == ["device does not answer"]
         assert server.connections == 0
         await raw.leave()
 

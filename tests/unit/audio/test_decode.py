@@ -103,6 +103,17 @@ def test_an_error_page_is_no_sound(codec: Codec) -> None:
         decode(codec, b"<html><body>502 Bad Gateway</body></html>" * 50, 100)
 
 
+@pytest.mark.parametrize("begins_well", [False, True])
+@pytest.mark.parametrize("codec", ["mp3", "aac", "opus", "flac"])
+def test_an_endless_stream_without_sound_is_given_up(codec: Codec, begins_well: bool) -> None:
+    decoder = AudioDecoder(codec, 24_000, 24_000)
+    if begins_well:
+        assert decoder.feed(as_file(speak("What is my favourite colour? " * 3), *FILES[codec])).size
+    with pytest.raises(UnusableAudioError):
+        for _ in range(40):
+            decoder.feed(b"ID3\x04\x00\x00\x7f\x7f\x7f\x7f" + bytes(65_536))
+
+
 @pytest.mark.parametrize("codec", ["mp3", "aac", "opus", "flac"])
 def test_a_damaged_middle_costs_only_itself(codec: Codec) -> None:
     spoken = speak("What is my favourite colour?")

@@ -80,12 +80,13 @@ def test_a_wake_word_is_no_question(text: str) -> None:
     assert converse(scenario).turns == []
 
 
+@pytest.mark.parametrize("word", ["Hi, ESP", ""])
 @pytest.mark.parametrize("order", ["detect, start", "start, detect"])
-def test_a_wake_word_is_greeted_once_whatever_the_order(order: str) -> None:
+def test_a_wake_word_is_greeted_once_whatever_the_order(order: str, word: str) -> None:
     async def scenario(world: World) -> None:
         for what in order.split(", "):
             if what == "detect":
-                await ask(world, "Hi, ESP")
+                await ask(world, word)
             else:
                 world.say(type="listen", state="start", mode="auto")
                 await asyncio.sleep(0.01)

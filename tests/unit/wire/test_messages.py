@@ -1,6 +1,7 @@
 """Whatever a device writes is read or refused without an exception; whatever we write is exact, small and ASCII."""
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -114,6 +115,26 @@ def test_what_devices_send(text: str, expected: object) -> None:
 )
 def test_what_cannot_be_used_is_named(text: str) -> None:
     assert isinstance(parse_device_message(text), Unusable)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 33 + '"' + '\\"' * 32_000,
+        '{"a":' * 33 + '"\\' * 20_000,
+        '{"type":"iot","x":' + "[" * 16_000 + "]" * 16_000 + "}",
+    ],
+)
+def test_a_hostile_text_costs_no_time(text: str) -> None:
+    began_at = time.process_time()
+    assert isinstance(parse_device_message(text), Unusable)
+    assert time.process_time() - began_at < 1
+
+
+@pytest.mark.parametrize(("levels", "usable"), [(31, True), (32, False)])
+def test_nesting_has_a_limit(levels: int, usable: bool) -> None:
+    text = '{"type":"ping","x":' + "[" * levels + "1,2" + "]" * levels + ',"y":[[],[],{}]}'
+    assert (parse_device_message(text) == Ping()) is usable
 
 
 def test_brackets_in_strings_are_no_nesting() -> None:

@@ -23,6 +23,8 @@ Codec = Literal["pcm", "wav", "mp3", "opus", "aac", "flac"]
 _FFMPEG_DECODERS: dict[str, str] = {"mp3": "mp3float", "aac": "aac", "flac": "flac"}
 _ID3_HEAD_BYTES = 10
 _OPUS_RATE = 48_000
+# Covers a picture in a tag. Whoever sends more without any sound in it will never send sound.
+_MAX_BARREN_BYTES = 1 << 20
 
 
 class UnusableAudioError(ValueError):
@@ -45,17 +47,24 @@ class AudioDecoder:
         self._resampler = AudioResampler("s16", "mono", sample_rate_out)
         self._codec = codec
         self._bytes_in = 0
+        self._barren_bytes = 0  # since the last sound
         self._samples_out = 0
 
     def feed(self, data: bytes) -> Samples:
-        """The sound that is complete so far. Damaged pieces are left out; a wrong head raises UnusableAudioError."""
+        """The sound that is complete so far. Damaged pieces are left out; a wrong head, or a stream that goes on and on
+        without sound, raises UnusableAudioError."""
         if not data:
             return np.zeros(0, np.int16)
         self._bytes_in += len(data)
+        samples_before = self._samples_out
         try:
-            return self._resample(self._unpacker.feed(data))
+            sound = self._resample(self._unpacker.feed(data))
         except (FFmpegError, ValueError) as error:
             raise UnusableAudioError(f"unusable {self._codec} audio: {type(error).__name__}") from error
+        self._barren_bytes = 0 if self._samples_out > samples_before else self._barren_bytes + len(data)
+        if self._barren_bytes > _MAX_BARREN_BYTES:
+            raise UnusableAudioError(f"no sound in {self._barren_bytes} bytes of {self._codec}")
+        return sound
 
     def finish(self) -> Samples:
         """The rest of the sound. UnusableAudioError: bytes came, but no sound was in any of them."""

@@ -4,8 +4,7 @@ Knows nothing of sockets or of what a message leads to.
 """
 
 import json
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NoReturn, TypeAlias, TypeVar
 
@@ -19,7 +18,6 @@ MAX_QUOTED_CHARS = 7_000
 ListenMode = Literal["auto", "manual", "realtime"]
 ListenState = Literal["start", "stop", "detect"]
 
-_STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
 _Choice = TypeVar("_Choice", bound=str)
 
 _MODES: dict[object, ListenMode] = {"auto": "auto", "manual": "manual", "realtime": "realtime"}
@@ -110,14 +108,14 @@ def parse_device_message(text: str) -> DeviceMessage | Unusable:
 
 
 def _load(text: str) -> dict[str, Any] | Unusable:
-    if _may_be_deep(text) and _depth(text) > MAX_DEPTH:
-        return Unusable("nested too deep")
     try:
         value = json.loads(text, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
         return Unusable("not JSON")
     if not isinstance(value, dict):
         return Unusable("not an object")
+    if _may_be_deep(text) and _is_deep(value):
+        return Unusable("nested too deep")
     return _without_lone_surrogates(value) if "\\u" in text else value
 
 
@@ -129,15 +127,18 @@ def _may_be_deep(text: str) -> bool:
     return text.count("[") + text.count("{") > MAX_DEPTH
 
 
-def _depth(text: str) -> int:
-    depth = deepest = 0
-    for character in _STRING.sub("", text):
-        if character in "[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif character in "]}":
-            depth -= 1
-    return deepest
+def _is_deep(value: dict[str, Any]) -> bool:
+    """Level by level: a hostile text must cost neither the stack nor more than one look at each value."""
+    level: list[Any] = [value]
+    for _ in range(MAX_DEPTH):
+        level = [inner for outer in level for inner in _values_of(outer) if isinstance(inner, dict | list)]
+        if not level:
+            return False
+    return True
+
+
+def _values_of(container: dict[str, Any] | list[Any]) -> Iterable[Any]:
+    return container.values() if isinstance(container, dict) else container
 
 
 def _without_lone_surrogates(value: dict[str, Any]) -> dict[str, Any]:
