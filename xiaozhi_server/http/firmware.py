@@ -6,7 +6,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-FILE_NAME = re.compile(r"(?P<board>[A-Za-z0-9][A-Za-z0-9.-]{0,80})_(?P<version>\d{1,6}(\.\d{1,6}){0,5})\.bin")
+FILE_NAME = re.compile(r"(?P<board>[A-Za-z0-9][A-Za-z0-9.-]{0,80})_(?P<version>[0-9]{1,6}(\.[0-9]{1,6}){0,5})\.bin")
 DOWNLOAD_PATH = "/xiaozhi/ota/download"
 
 

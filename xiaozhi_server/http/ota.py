@@ -4,6 +4,7 @@ The device reboots, hangs or loops on a wrong answer, so the answer is built fro
 and stays small. The body of the request may be broken JSON and is never trusted.
 """
 
+import asyncio
 import json
 import re
 import time
@@ -21,7 +22,8 @@ from ..core.ports import DeviceContact
 from .firmware import FirmwareShelf
 
 MAX_BODY_BYTES = 64 * 1024
-DEVICE_VERSION = re.compile(r"\d{1,6}(\.\d{1,6}){0,5}")
+BODY_TIMEOUT_S = 3.0
+DEVICE_VERSION = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6}){0,5}")
 HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,252}[A-Za-z0-9])?")
 CORS = {
     "Access-Control-Allow-Origin": "*",
@@ -110,13 +112,24 @@ class OtaHandler:
 
 
 async def _body_of(request: web.Request) -> Mapping[str, Any]:
-    """The body as far as it is a JSON object; real devices send broken ones."""
+    """The body as far as it is a JSON object; real devices send broken ones, in pieces, or none at all."""
     try:
-        raw = await request.content.read(MAX_BODY_BYTES)
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            raw = await _read_up_to(request, MAX_BODY_BYTES)
         parsed = json.loads(raw)
-    except (ValueError, RecursionError):
+    except Exception as error:  # noqa: BLE001 - an HTTP request: the headers say who it is, the body may be anything
+        logger.debug("OTA: a body that cannot be used ({})", type(error).__name__)
         return {}
     return parsed if isinstance(parsed, dict) else {}
+
+
+async def _read_up_to(request: web.Request, limit: int) -> bytes:
+    body = bytearray()
+    async for piece in request.content.iter_any():
+        body += piece
+        if len(body) >= limit:
+            break
+    return bytes(body)
 
 
 def _contact_of(request: web.Request, body: Mapping[str, Any]) -> DeviceContact | None:

@@ -6,6 +6,7 @@ from aiohttp import web
 
 MAX_REQUEST_BYTES = 256 * 1024
 SHUTDOWN_S = 2.0
+LINGER_S = 1.0  # for the rest of a body that was not read
 
 
 class HttpServer:
@@ -15,7 +16,9 @@ class HttpServer:
         application = web.Application(client_max_size=MAX_REQUEST_BYTES)
         application.add_routes(list(routes))
         # Access lines would carry addresses and query strings; the handlers log what matters.
-        self._runner = web.AppRunner(application, access_log=None, handle_signals=False, shutdown_timeout=SHUTDOWN_S)
+        self._runner = web.AppRunner(
+            application, access_log=None, handle_signals=False, shutdown_timeout=SHUTDOWN_S, lingering_time=LINGER_S
+        )
 
     async def start(self) -> int:
         """Listen; the answer is the port, which differs from the asked one where that was 0."""

@@ -107,7 +107,7 @@ class Server(Section):
     ip: str = "0.0.0.0"  # noqa: S104 - devices come from the network
     port: Port = 8000
     http_port: Port = 8003
-    websocket: str = Field(default="", pattern=r"^(wss?://.+)?$")
+    websocket: str = Field(default="", pattern=r"^(wss?://[^/:\s]+(:[0-9]{1,5})?(/[^:\s]*)?)?$")
     ota: str = Field(default="", pattern=r"^(https?://.+)?$")
     auth: Auth = Auth()
 

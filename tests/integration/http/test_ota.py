@@ -1,5 +1,7 @@
 """The OTA answer as a device reads it: what it must hold, and what would make a device reboot or hang."""
 
+import asyncio
+import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -89,7 +91,7 @@ async def test_a_broken_body_changes_nothing_but_the_firmware(site: Site, body: 
     assert "firmware" not in document
 
 
-@pytest.mark.parametrize("version", ["v2.0", "", "2.x", "9" * 40])
+@pytest.mark.parametrize("version", ["v2.0", "", "2.x", "9" * 40, "٢.٤"])
 async def test_a_version_that_a_device_cannot_read_is_never_sent(site: Site, version: str) -> None:
     assert "firmware" not in await ask(site, json={"application": {"version": version}})
 
@@ -149,3 +151,37 @@ async def test_health_ready_and_metrics(site: Site) -> None:
     status, headers, body = await call(site, "GET", "/metrics")
     assert headers["Content-Type"].startswith("text/plain")
     assert b"turns_total 1.0" in body
+
+
+async def raw(site: Site, request: bytes, *more: bytes) -> bytes:
+    """Pieces as separate writes, and whatever comes back until the answer's body is there."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(site.url.rpartition(":")[2]))
+    for piece in (request, *more):
+        writer.write(piece)
+        await writer.drain()
+        await asyncio.sleep(0)
+    async with asyncio.timeout(10):
+        answer = await reader.readuntil(b"\r\n\r\n")
+        answer += await reader.read(4096)
+    writer.close()
+    await writer.wait_closed()
+    return answer
+
+
+def head(*lines: str) -> bytes:
+    fixed = ("POST /xiaozhi/ota/ HTTP/1.1", "Host: 127.0.0.1", f"Device-Id: {MAC}", "Content-Type: application/json")
+    return "\r\n".join([*fixed, *lines, "", ""]).encode()
+
+
+async def test_a_body_in_pieces_is_read_whole(site: Site) -> None:
+    body = json.dumps(BODY).encode()
+    answer = await raw(site, head(f"Content-Length: {len(body)}") + body[:10], body[10:])
+    assert b'"version": "2.4.2"' in answer
+
+
+async def test_an_announced_body_that_never_comes_is_not_waited_for_long(site: Site) -> None:
+    assert b"websocket" in await raw(site, head("Content-Length: 500"))
+
+
+async def test_a_body_that_is_not_what_it_says_is_answered_by_the_headers(site: Site) -> None:
+    assert b"websocket" in await raw(site, head("Content-Encoding: gzip", "Content-Length: 4") + b"nope")
