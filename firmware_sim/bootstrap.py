@@ -105,7 +105,12 @@ class Bootstrap:
         return await self._request_once()
 
     async def activate(
-        self, answer: BootAnswer, *, rounds: int, announce: Callable[[Activation], None] | None = None
+        self,
+        answer: BootAnswer,
+        *,
+        rounds: int,
+        attempts: int = 1,
+        announce: Callable[[Activation], None] | None = None,
     ) -> BootAnswer:
         """Announce the code, poll, and ask again until an answer brings no activation any more."""
         for _ in range(rounds):
@@ -114,7 +119,7 @@ class Bootstrap:
             if announce is not None:
                 announce(answer.activation)
             await self._poll(answer.activation)
-            answer = await self._request_once()
+            answer = await self.request(attempts)
         if answer.activation is not None:
             raise BootError(f"not activated; the code is {answer.activation.code}")
         return answer
@@ -129,10 +134,17 @@ class Bootstrap:
         body = json.dumps(activation_body(self._identity, activation.challenge)).encode()
         url = self._ota_url.rstrip("/") + "/activate"
         for _ in range(_POLLS):
-            status = (await post(url, self._headers(), body)).status if activation.challenge else 0
+            status = await self._poll_once(url, body) if activation.challenge else 0
             if status == 200:
                 return
             await asyncio.sleep(_PENDING_PAUSE_S if status == 202 else _REFUSED_PAUSE_S)
+
+    async def _poll_once(self, url: str, body: bytes) -> int:
+        """The status; 0 for a server that is away for the moment, which costs no more than a refusal."""
+        try:
+            return (await post(url, self._headers(), body)).status
+        except BootError:
+            return 0
 
     def _headers(self) -> dict[str, str]:
         identity = self._identity
@@ -171,7 +183,7 @@ def read_answer(answer: HttpAnswer, own_version: str) -> BootAnswer:
         raise BootError(f"the server answered {answer.status}")
     try:
         raw = json.loads(answer.body)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BootError("the answer is not JSON") from error
     if not isinstance(raw, dict):
         raise BootError("the answer is not a JSON object")
@@ -227,7 +239,7 @@ def _firmware(section: Mapping[str, Any], own_version: str) -> tuple[str, str, b
     version, url = section.get("version"), section.get("url")
     if not isinstance(version, str) or not isinstance(url, str):
         return "", "", False
-    forced = section.get("force") == 1
+    forced = _number(section.get("force")) == 1
     return version, url, forced or _version_numbers(version) > _version_numbers(own_version)
 
 

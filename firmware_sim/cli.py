@@ -4,18 +4,18 @@ import argparse
 import asyncio
 import json
 import sys
-import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 
 from firmware_sim.bootstrap import Activation
+from firmware_sim.cli_chat import Chat
 from firmware_sim.cli_cloud import add_cloud_arguments, run_cloud
-from firmware_sim.device import DEFAULT_OTA_URL, Reply, SimulatedDevice
-from firmware_sim.errors import FirmwareError
+from firmware_sim.device import DEFAULT_OTA_URL, SimulatedDevice
+from firmware_sim.errors import BootError, FirmwareError
 from firmware_sim.report import reply_line, run_lines, run_report
 from firmware_sim.scenario import ScenarioError, StepResult, load_scenario, run_scenario
 from firmware_sim.speech import speak
-from firmware_sim.wav import find_player, play, write_wav
+from firmware_sim.wav import write_wav
 
 DEFAULT_MAC = "02:00:00:00:00:01"  # always the same: a device that comes back is the same device
 Command = Callable[[argparse.Namespace], Coroutine[None, None, int]]
@@ -68,7 +68,12 @@ def _add_device_arguments(parser: argparse.ArgumentParser) -> None:
 
 async def _booted(options: argparse.Namespace) -> SimulatedDevice:
     device = SimulatedDevice(options.ota, mac=options.mac)
-    await device.boot(on_activation=_announce)
+    try:
+        await device.boot(on_activation=_announce)
+    except BootError as error:
+        if isinstance(error.__cause__, OSError):
+            raise BootError(f"{error}: is the server running (make run)? --ota names another one") from error
+        raise
     return device
 
 
@@ -77,66 +82,22 @@ def _announce(activation: Activation) -> None:
 
 
 async def _chat(options: argparse.Namespace) -> int:
-    replies: list[Reply] = []
-    player = find_player() if options.play else None
-    if options.play and player is None:
-        print("There is no player (pw-play, paplay, aplay, afplay): the replies are reported only.", file=sys.stderr)
     async with await _booted(options) as device:
-        if sys.stdin.isatty():
-            print("Type what you want to say; an empty line or Ctrl-D ends it.")
-        async for line in _lines():
-            reply = await _chat_turn(device, line, options)
-            if reply is not None:
-                replies.append(reply)
-            if reply is not None and player:
-                await play(player, reply.pcm, reply.sample_rate)
-        report = run_report(device, replies)
+        chat = Chat(device, timeout_s=options.timeout, as_json=options.json, with_sound=options.play)
+        await chat.run()
+        report = run_report(device, chat.replies)
     _print_end(report, options)
-    return 0 if replies else 1
-
-
-async def _chat_turn(device: SimulatedDevice, line: str, options: argparse.Namespace) -> Reply | None:
-    """One line and its reply; a failure is told and does not end the conversation."""
-    try:
-        reply = await device.say_text(line, timeout_s=options.timeout)
-    except FirmwareError as error:
-        print(f"! {error}", file=sys.stderr)
-        return None
-    if options.json:
-        print(json.dumps(reply.report(), ensure_ascii=False), flush=True)
-    else:
-        print(f"< {reply.text or '(nothing was said)'}\n  [{reply_line(reply)}]", flush=True)
-    return reply
-
-
-async def _lines() -> AsyncIterator[str]:
-    """Lines from the terminal or a pipe, up to an empty one."""
-    loop = asyncio.get_running_loop()
-    lines: asyncio.Queue[str] = asyncio.Queue(maxsize=100)
-    ready = threading.Semaphore(1)
-
-    def read() -> None:
-        # A daemon thread: a blocked read of the terminal must not keep the program from ending.
-        while ready.acquire():
-            line = sys.stdin.readline()
-            loop.call_soon_threadsafe(lines.put_nowait, line)
-            if not line:
-                return
-
-    threading.Thread(target=read, daemon=True, name="stdin").start()
-    while True:
-        if sys.stdin.isatty():
-            print("> ", end="", flush=True)
-        line = (await lines.get()).strip()
-        if not line:
-            return
-        yield line
-        ready.release()
+    return 1 if chat.failures else 0
 
 
 async def _say(options: argparse.Namespace) -> int:
+    sound = speak(options.text)
+    if not sound:
+        raise FirmwareError("there is nothing to say")
+    if not options.wav.parent.is_dir():
+        raise FirmwareError(f"{options.wav}: there is no such folder")
     async with await _booted(options) as device:
-        reply = await device.say_pcm(speak(options.text), mode=options.mode, timeout_s=options.timeout)
+        reply = await device.say_pcm(sound, mode=options.mode, timeout_s=options.timeout)
         report = run_report(device, [reply])
     write_wav(options.wav, reply.pcm, reply.sample_rate)
     if options.json:

@@ -5,6 +5,9 @@ import asyncio
 import contextlib
 import signal
 from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
 
 from firmware_sim.cloud import Fault, StandInCloud
 from firmware_sim.cloud.faults import SERVICES
@@ -16,6 +19,7 @@ def add_cloud_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=int, default=8090, help="default: %(default)s")
     parser.add_argument("--phrase", action="append", default=[], help="one more phrase to recognise; may be repeated")
     parser.add_argument("--phrases", type=Path, metavar="FILE", help="more phrases, one a line")
+    parser.add_argument("--api-key", metavar="KEY", help="refuse every other key; by default any will do")
     parser.add_argument("--only", action="append", choices=SERVICES, help="offer only this service; may be repeated")
     for service in SERVICES:
         parser.add_argument(
@@ -29,14 +33,12 @@ def add_cloud_arguments(parser: argparse.ArgumentParser) -> None:
 
 def parse_fault(text: str) -> Fault:
     """`name=value,…` as a fault."""
-    kinds = {"mode": str, "status": int, "delay_s": float, "step_s": float, "times": int}
-    values = {}
-    for part in text.split(","):
-        name, _, value = part.partition("=")
-        if name not in kinds:
-            raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(kinds)}")
-        values[name] = kinds[name](value)
-    return Fault(**values)
+    given: dict[str, Any] = dict(part.partition("=")[::2] for part in text.split(","))
+    try:
+        return Fault(**given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise argparse.ArgumentTypeError(f"{first['loc'][0]}: {first['msg']}") from error
 
 
 async def run_cloud(options: argparse.Namespace) -> int:
@@ -45,6 +47,7 @@ async def run_cloud(options: argparse.Namespace) -> int:
         port=options.port,
         phrases=[*vocabulary(), *options.phrase, *_phrases_from(options.phrases)],
         services=options.only or SERVICES,
+        api_key=options.api_key,
     )
     for service in SERVICES:
         setattr(cloud.faults, service, getattr(options, service))

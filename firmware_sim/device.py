@@ -10,32 +10,26 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from enum import StrEnum
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 from firmware_sim.bootstrap import Activation, BootAnswer, Bootstrap, Identity, Storage, client_id_for
+from firmware_sim.channel import Channel, Json, Receiver
 from firmware_sim.errors import (
     ChannelClosedError,
     ConnectError,
     DeviceCrashError,
     FirmwareError,
-    HelloTimeoutError,
+    MessageTooLongError,
     NoReplyError,
+    UnansweredError,
 )
-from firmware_sim.frames import FrameLayout
-from firmware_sim.handshake import (
-    Habits,
-    SessionParams,
-    device_hello,
-    is_for_websocket,
-    session_params,
-    upgrade_headers,
-)
+from firmware_sim.handshake import Habits, SessionParams
 from firmware_sim.mailbox import Mailbox
 from firmware_sim.microphone import Microphone
 from firmware_sim.opus import encode_speech, packet_duration_ms
-from firmware_sim.reply import DECODER_RATES, Reply, ReplyRecorder
+from firmware_sim.reply import Reply, ReplyRecorder
 from firmware_sim.tools import Hardware, Tool, ToolServer, standard_tools
-from firmware_sim.websocket import Message, ServerClose, WebSocketClient
+from firmware_sim.websocket import ServerClose
 
 __all__ = ["DEFAULT_OTA_URL", "Habits", "Identity", "Mode", "Reply", "SimulatedDevice", "State"]
 
@@ -45,7 +39,6 @@ MAX_WAKE_PACKETS = 33
 REPLY_TIMEOUT_S = 30.0
 
 Mode = Literal["auto", "manual", "realtime"]
-Json = dict[str, Any]
 
 
 class State(StrEnum):
@@ -80,27 +73,23 @@ class SimulatedDevice:
         )
         self.storage = Storage()
         self.state = State.STARTING
-        self.session = SessionParams()
-        self.server_hello: Json | None = None
-        self.server_close: ServerClose | None = None
         self.crashed: DeviceCrashError | None = None
-        self.received: deque[Json] = deque(maxlen=1000)
         self.violations: deque[str] = deque(maxlen=100)
         self.dropped_frames = 0
         self._bootstrap = Bootstrap(ota_url, self.identity)
         self._mode: Mode = "auto"
-        self._socket: WebSocketClient | None = None
-        self._opened = False
-        self._layout = FrameLayout()
-        self._last_data_at_s = 0.0
-        self._greeted = asyncio.Event()
+        self._channel = Channel(
+            self.identity,
+            self.habits,
+            self.storage,
+            Receiver(self._take_message, self._take_audio, self._channel_ended, self.violations.append),
+        )
         self._microphone = Microphone(
             self.send_audio,
             frame_ms=self.habits.frame_ms,
             warm_up_s=self.habits.warm_up_s,
             speed=self.habits.mic_speed,
         )
-        self._reader: asyncio.Task[None] | None = None
         self._while_connecting: deque[Json] = deque(maxlen=100)
         self._speaking = asyncio.Event()
         self._asked: ReplyRecorder | None = None
@@ -129,7 +118,9 @@ class SimulatedDevice:
         """Ask the OTA address, wait through an activation, and keep the settings. Hardware makes ten attempts."""
         try:
             answer = await self._bootstrap.request(attempts)
-            answer = await self._bootstrap.activate(answer, rounds=activation_rounds, announce=on_activation)
+            answer = await self._bootstrap.activate(
+                answer, rounds=activation_rounds, attempts=attempts, announce=on_activation
+            )
         except DeviceCrashError as crash:
             self.crashed = crash
             raise
@@ -139,26 +130,46 @@ class SimulatedDevice:
         return answer
 
     @property
+    def session(self) -> SessionParams:
+        return self._channel.session
+
+    @property
     def session_id(self) -> str:
         return self.session.session_id
 
     @property
     def connected(self) -> bool:
-        return self._opened and self._socket is not None and self._socket.is_open and self.server_close is None
+        return self._channel.is_open
+
+    @property
+    def server_hello(self) -> Json | None:
+        return self._channel.server_hello
+
+    @property
+    def server_close(self) -> ServerClose | None:
+        return self._channel.server_close
+
+    @property
+    def received(self) -> Sequence[Json]:
+        """The last thousand messages of the server."""
+        return self._channel.received
 
     async def connect(self) -> None:
         """Open the voice channel and exchange hellos; an old channel is dropped."""
         if self.crashed:
             raise self.crashed
+        if self.state is State.STARTING:
+            raise ConnectError("the device has not booted")
         await self._let_go()
         self.state = State.CONNECTING
         try:
-            self._socket = await self._open_socket()
+            await self._channel.connect()
             self._messages.open()
             self._replies.open()
-            self._reader = asyncio.create_task(self._read(self._socket))
-            await self._exchange_hello(self._socket)
-            self._opened = True
+            await self._channel.greet()
+        except DeviceCrashError as crash:
+            self.crashed = crash
+            raise
         finally:
             if self.state is State.CONNECTING:
                 self.state = State.IDLE
@@ -172,21 +183,23 @@ class SimulatedDevice:
 
     async def vanish(self) -> None:
         """Lose power: TCP is reset."""
-        if self._socket is not None:
-            self._socket.abort()
+        self._channel.abort()
         await self.hang_up()
 
     # --- conversation ---
 
     async def say_text(self, text: str, *, timeout_s: float = REPLY_TIMEOUT_S) -> Reply:
-        """A typed turn: the text goes as `detect`, and the device stays idle after the answer."""
+        """A typed turn: the text goes as `detect`, and the device stays idle after the answer.
+
+        `UnansweredError`: the channel went away before an answer began; said again, it opens a new one.
+        """
         await self._wake_channel()
         self._microphone.switch_off()
         self._mode = "manual"
         if self.state is State.LISTENING:
             self.state = State.IDLE
-        recorder = self._ask()
         self.send_json(session_id=self.session_id, type="listen", state="detect", text=text)
+        recorder = self._ask()
         return await self._answer_to(recorder, timeout_s)
 
     async def say_pcm(
@@ -268,16 +281,15 @@ class SimulatedDevice:
         async with asyncio.timeout(timeout_s):
             await self._microphone.live()
 
-    async def wait_speaking(self, *, timeout_s: float = 5.0) -> None:
+    async def wait_speaking(self, *, timeout_s: float | None = 5.0) -> None:
         """Wait until a reply has begun."""
         async with asyncio.timeout(timeout_s):
             await self._speaking.wait()
 
     async def wait_closed(self, *, timeout_s: float = 5.0) -> ServerClose | None:
         """Wait until the server ended TCP; its Close frame, if there was one."""
-        if self._reader is not None:
-            async with asyncio.timeout(timeout_s):
-                await asyncio.wait([self._reader])
+        async with asyncio.timeout(timeout_s):
+            await self._channel.wait_ended()
         return self.server_close
 
     def forget_messages(self) -> None:
@@ -291,20 +303,15 @@ class SimulatedDevice:
         self.send_text(json.dumps(message, ensure_ascii=False, separators=(",", ":")))
 
     def send_text(self, text: str) -> None:
-        self._writable().send_text(text)
+        self._channel.send_text(text)
 
     def send_audio(self, packet: bytes, timestamp_ms: int = 0) -> None:
-        self.send_binary(self._layout.pack(packet, timestamp_ms))
+        self._channel.send_audio(packet, timestamp_ms)
 
     def send_binary(self, data: bytes) -> None:
-        self._writable().send_binary(data)
+        self._channel.send_binary(data)
 
     # --- the channel ---
-
-    def _writable(self) -> WebSocketClient:
-        if self._socket is None or not self._socket.is_open or self.server_close is not None:
-            raise ChannelClosedError("there is no open channel")
-        return self._socket
 
     def _send_message(self, fields: str) -> None:
         """The firmware writes its messages by hand: the session id goes in unescaped."""
@@ -312,57 +319,15 @@ class SimulatedDevice:
 
     async def _wake_channel(self) -> None:
         """The channel as it is at the next use: a silent one counts as dead after 120 seconds."""
-        if self.connected and self._now() - self._last_data_at_s > CHANNEL_DEAD_AFTER_S:
+        if self.connected and self._channel.silent_s > CHANNEL_DEAD_AFTER_S:
             self.violations.append("the channel was silent for over 120 s: real hardware loses this wake-up")
             await self._let_go()
         if not self.connected:
             await self.connect()
 
-    async def _open_socket(self) -> WebSocketClient:
-        self.server_close = None
-        self._layout = FrameLayout(self.storage.version())
-        try:
-            return await WebSocketClient.open(self.storage.url(), upgrade_headers(self.identity, self.storage))
-        except DeviceCrashError as crash:
-            self.crashed = crash
-            raise
-
-    async def _exchange_hello(self, socket: WebSocketClient) -> None:
-        self._last_data_at_s = self._now()
-        socket.send_text(json.dumps(device_hello(self.habits, self._layout.version), separators=(",", ":")))
-        if self._greeted.is_set():
-            self.violations.append("a hello was left over from the last session: this one is not waited for")
-        await self._wait_for_greeting()
-        if self.crashed:
-            raise self.crashed
-        if not self._greeted.is_set() and not socket.is_open:
-            raise ConnectError(f"the server closed instead of greeting: {self.server_close}")
-        if not self._greeted.is_set():
-            raise HelloTimeoutError(f"no hello within {self.habits.hello_timeout_s:g} s")
-        self._greeted.clear()
-
-    async def _wait_for_greeting(self) -> None:
-        """Until the hello came, the channel ended or the time is over."""
-        greeted = asyncio.create_task(self._greeted.wait())
-        assert self._reader is not None
-        try:
-            await asyncio.wait(
-                [greeted, self._reader], timeout=self.habits.hello_timeout_s, return_when=asyncio.FIRST_COMPLETED
-            )
-        finally:
-            greeted.cancel()
-
     async def _let_go(self) -> None:
-        """Drop the socket and everything that ran on it."""
-        socket, self._socket = self._socket, None
-        reader, self._reader = self._reader, None
-        self._opened = False
-        if socket is not None:
-            socket.drop()
-        if reader is not None:
-            await _end(reader)
-        if socket is not None:
-            await socket.wait_closed()
+        """Drop the websocket and everything that ran on it."""
+        await self._channel.drop()
         self._lost(ChannelClosedError("the device hung up"))
 
     def _lost(self, error: FirmwareError) -> None:
@@ -372,57 +337,26 @@ class SimulatedDevice:
         self._messages.close(error)
         self._replies.close(error)
 
-    async def _read(self, socket: WebSocketClient) -> None:
-        try:
-            while (message := await socket.receive()) is not None:
-                self._take(socket, message)
-        except DeviceCrashError as crash:
-            self._crash(socket, crash)
-            return
-        socket.drop()
-        self._server_ended()
-
-    def _take(self, socket: WebSocketClient, message: Message) -> None:
-        if isinstance(message, ServerClose):
-            # No echo and no hanging up: real firmware leaves the rest to the server.
-            self.server_close = message
-            self._server_ended()
-            return
-        self._last_data_at_s = self._now()
-        if isinstance(message, bytes):
-            self._take_audio(self._layout.unpack(message).payload)
-        else:
-            self._take_text(socket, message)
-
-    def _server_ended(self) -> None:
-        if self.state is not State.CONNECTING:
+    def _channel_ended(self, error: FirmwareError) -> None:
+        if isinstance(error, DeviceCrashError):
+            self.crashed = error
+            self.state = State.STARTING
+        elif self.state not in (State.CONNECTING, State.STARTING):
             self.state = State.IDLE
-        self._lost(ChannelClosedError(f"the server ended the channel: {self.server_close or 'TCP closed'}"))
-
-    def _crash(self, socket: WebSocketClient, crash: DeviceCrashError) -> None:
-        self.crashed = crash
-        self.state = State.STARTING
-        socket.abort()
-        self._lost(crash)
+        self._lost(error)
 
     # --- messages of the server ---
 
-    def _take_text(self, socket: WebSocketClient, text: str) -> None:
-        message = _parse(text)
-        if message is None:
-            self.violations.append("a text frame was not a JSON object with a type")
-            return
-        self.received.append(message)
-        if message["type"] == "hello":
-            self._on_hello(message)
-        elif self.habits.main_task_delay_s:
-            delay_s = self.habits.main_task_delay_s
-            asyncio.get_running_loop().call_later(delay_s, self._in_main_task, socket, message)
+    def _take_message(self, message: Json) -> None:
+        """Messages wait for the main task; audio does not."""
+        delay_s = self.habits.main_task_delay_s
+        if delay_s:
+            asyncio.get_running_loop().call_later(delay_s, self._in_main_task, self._channel.number, message)
         else:
-            self._in_main_task(socket, message)
+            self._in_main_task(self._channel.number, message)
 
-    def _in_main_task(self, socket: WebSocketClient, message: Json) -> None:
-        if socket is not self._socket:
+    def _in_main_task(self, channel_number: int, message: Json) -> None:
+        if channel_number != self._channel.number:
             return
         if self.state is State.CONNECTING:
             self._while_connecting.append(message)  # connecting blocks the main task
@@ -449,18 +383,6 @@ class SimulatedDevice:
             handler(message)
         self._messages.put(message)
 
-    def _on_hello(self, message: Json) -> None:
-        if not is_for_websocket(message):
-            self.violations.append(f"a hello for transport {message['transport']!r} is ignored")
-            return
-        if self.state is not State.CONNECTING or self._greeted.is_set():
-            self.violations.append("a hello came when nobody waited for it")
-        self.server_hello = message
-        self.session = session_params(message, self.session)
-        if self.session.sample_rate not in DECODER_RATES:
-            self.violations.append(f"no decoder for {self.session.sample_rate} Hz")
-        self._greeted.set()
-
     def _on_stt(self, message: Json) -> None:
         if self._asked is None:
             self._asked = self._new_recorder()
@@ -480,11 +402,14 @@ class SimulatedDevice:
             recorder.alerts.append(message["message"])
 
     def _on_system(self, message: Json) -> None:
-        if message.get("command") == "reboot" and self._socket is not None:
-            self._socket.drop()
+        if message.get("command") == "reboot":
+            self._channel.hang_up()
             self.state = State.STARTING
 
     def _on_mcp(self, message: Json) -> None:
+        if not self.habits.mcp:
+            self.violations.append("an mcp message to a device without tools")
+            return
         answer = self.tools.answer(message.get("payload"))
         if answer is None:
             return
@@ -492,7 +417,7 @@ class SimulatedDevice:
             self._send_message(f'"type":"mcp","payload":{answer}')
         except ChannelClosedError:
             return
-        except ValueError as error:
+        except MessageTooLongError as error:
             self.violations.append(str(error))
             self.state = State.IDLE
 
@@ -552,6 +477,10 @@ class SimulatedDevice:
         try:
             async with asyncio.timeout(timeout_s):
                 return (await self._replies.get(lambda finished: finished[0] is recorder))[1]
+        except ChannelClosedError as error:
+            if recorder.start_at_s is None:
+                raise UnansweredError(str(error)) from error
+            raise
         except TimeoutError as error:
             raise NoReplyError(f"no finished reply within {timeout_s:g} s: {recorder.snapshot().report()}") from error
         finally:
@@ -596,19 +525,3 @@ def random_mac() -> str:
 
 def _matches(message: Json, kind: str, fields: dict[str, object]) -> bool:
     return message["type"] == kind and all(message.get(key) == value for key, value in fields.items())
-
-
-def _parse(text: str) -> Json | None:
-    try:
-        message = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    return message if isinstance(message, dict) and isinstance(message.get("type"), str) else None
-
-
-async def _end(task: asyncio.Task[None]) -> None:
-    """Cancel a task and wait for it; what it died of before is not swallowed."""
-    task.cancel()
-    await asyncio.wait([task])
-    if not task.cancelled():
-        task.result()

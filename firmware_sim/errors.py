@@ -24,6 +24,14 @@ class ChannelClosedError(FirmwareError):
     """The voice channel is gone: closed by the server, lost, or never opened."""
 
 
+class UnansweredError(ChannelClosedError):
+    """The voice channel went away before the server began to answer: it may be said again."""
+
+
+class MessageTooLongError(FirmwareError):
+    """The device does not send a message of this size: it alarms and goes idle."""
+
+
 class NoReplyError(FirmwareError):
     """The server did not finish a reply in time."""
 

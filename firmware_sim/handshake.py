@@ -3,12 +3,14 @@
 No I/O; the device sends and receives them.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from firmware_sim.bootstrap import Identity, Storage
 from firmware_sim.errors import DeviceCrashError
+from firmware_sim.reply import can_decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,5 +87,14 @@ def session_params(hello: Mapping[str, Any], before: SessionParams) -> SessionPa
     )
 
 
+def undecodable(params: SessionParams) -> str | None:
+    """Why the device would stay silent with these, if it would."""
+    if can_decode(params.sample_rate, params.frame_ms):
+        return None
+    return f"no decoder for {params.sample_rate} Hz in frames of {params.frame_ms:g} ms"
+
+
 def _number(value: object, otherwise: float) -> float:
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else otherwise
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return otherwise
+    return value

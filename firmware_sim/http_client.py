@@ -26,7 +26,7 @@ async def post(url: str, headers: Mapping[str, str], body: bytes, *, timeout_s: 
     try:
         async with asyncio.timeout(timeout_s):
             return await _exchange(target, _request(target, headers, body))
-    except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
+    except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError) as error:
         raise BootError(f"{url}: {error or 'no answer in time'}") from error
 
 
@@ -63,7 +63,7 @@ async def _read_body(reader: asyncio.StreamReader, headers: Mapping[str, str]) -
         size = int(headers["content-length"])
         _check_size(size)
         return await reader.readexactly(size)
-    body = await reader.read(MAX_BODY_BYTES)
+    body = b""
     while chunk := await reader.read(MAX_BODY_BYTES):
         body += chunk
         _check_size(len(body))

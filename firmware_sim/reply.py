@@ -8,7 +8,13 @@ from typing import Any
 from firmware_sim.opus import decode_speech
 from firmware_sim.playback import Playback
 
-DECODER_RATES = (8_000, 12_000, 16_000, 24_000, 48_000)
+_DECODER_RATES = (8_000, 12_000, 16_000, 24_000, 48_000)
+_DECODER_FRAMES_MS = (5, 10, 20, 40, 60, 80, 100, 120)
+
+
+def can_decode(sample_rate: int, frame_ms: float) -> bool:
+    """Whether the device has a decoder for what the server's hello announced."""
+    return sample_rate in _DECODER_RATES and frame_ms in _DECODER_FRAMES_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +75,7 @@ class Reply:
 
     @cached_property
     def _decoded(self) -> tuple[bytes, int]:
-        if self.sample_rate not in DECODER_RATES:
+        if not can_decode(self.sample_rate, self.frame_ms):
             return b"", len(self.packets)
         return decode_speech(self.packets, self.sample_rate)
 

@@ -13,7 +13,8 @@ from firmware_sim.device import Mode, Reply, SimulatedDevice
 from firmware_sim.errors import FirmwareError
 from firmware_sim.speech import speak
 
-_ACTIONS = ("say", "type", "wake", "wait_s", "connect", "hang_up", "vanish")
+_ANSWERED = ("say", "type", "wake")
+_ACTIONS = (*_ANSWERED, "wait_s", "connect", "hang_up", "vanish")
 
 
 class ScenarioError(Exception):
@@ -64,19 +65,24 @@ class Step(_Strict):
     mode: Mode = "auto"
     abort_after_s: float | None = Field(default=None, ge=0)
     timeout_s: float = Field(default=30, gt=0)
-    expect: Expectation = Expectation()
+    expect: Expectation | None = None
 
     @model_validator(mode="after")
-    def _one_action(self) -> "Step":
+    def _makes_sense(self) -> "Step":
         if sum(getattr(self, action) is not None for action in _ACTIONS) != 1:
             raise ValueError(f"a step needs exactly one of {', '.join(_ACTIONS)}")
+        if self.action not in _ANSWERED and not (self.expect is None and self.abort_after_s is None):
+            raise ValueError(f"{self.action} is not answered: there is nothing to expect or to abort")
         return self
 
     @property
+    def action(self) -> str:
+        return next(action for action in _ACTIONS if getattr(self, action) is not None)
+
+    @property
     def title(self) -> str:
-        action = next(action for action in _ACTIONS if getattr(self, action) is not None)
-        value = getattr(self, action)
-        return action if value is True else f"{action} {value}"
+        value = getattr(self, self.action)
+        return self.action if value is True else f"{self.action} {value}"
 
 
 class Scenario(_Strict):
@@ -98,8 +104,8 @@ class StepResult:
 def load_scenario(path: Path) -> Scenario:
     try:
         return Scenario.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (OSError, yaml.YAMLError) as error:
-        raise ScenarioError(f"{path}: {error}") from error
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ScenarioError(f"{path}: {' '.join(str(error).split())}") from error
     except ValidationError as error:
         first = error.errors()[0]
         raise ScenarioError(f"{path}: {'.'.join(str(part) for part in first['loc'])}: {first['msg']}") from error
@@ -118,24 +124,27 @@ async def run_scenario(
 
 
 async def _run_step(step: Step, device: SimulatedDevice) -> StepResult:
-    aborting = asyncio.create_task(_abort_later(step, device))
+    acting = asyncio.create_task(_act(step, device))
     try:
-        reply = await _act(step, device)
+        if step.abort_after_s is not None:
+            await _abort(step.abort_after_s, device, acting)
+        reply = await acting
     except FirmwareError as error:
         return StepResult(step.title, None, (str(error),))
     finally:
-        aborting.cancel()
-        await asyncio.wait([aborting])
-    return StepResult(step.title, reply, tuple(step.expect.failures(reply)) if reply else ())
+        acting.cancel()
+        await asyncio.wait([acting])
+    return StepResult(step.title, reply, tuple(step.expect.failures(reply)) if reply and step.expect else ())
 
 
-async def _abort_later(step: Step, device: SimulatedDevice) -> None:
-    """Press the button some time after the reply began."""
-    if step.abort_after_s is None:
-        return
-    await device.wait_speaking(timeout_s=step.timeout_s)
-    await asyncio.sleep(step.abort_after_s)
-    device.abort()
+async def _abort(after_s: float, device: SimulatedDevice, acting: asyncio.Task[Reply | None]) -> None:
+    """Press the button some time after the reply began, if it is not over by then."""
+    speaking = asyncio.create_task(device.wait_speaking(timeout_s=None))
+    await asyncio.wait([speaking, acting], return_when=asyncio.FIRST_COMPLETED)
+    speaking.cancel()
+    await asyncio.wait([acting], timeout=after_s)
+    if not acting.done():
+        device.abort()
 
 
 async def _act(step: Step, device: SimulatedDevice) -> Reply | None:
@@ -145,6 +154,9 @@ async def _act(step: Step, device: SimulatedDevice) -> Reply | None:
         return await device.say_text(step.type, timeout_s=step.timeout_s)
     if step.wake is not None:
         await device.wake(step.wake, mode=step.mode)
+        # Whether a wake word is answered is the server's choice; who expects or aborts something waits for it.
+        if step.expect is not None or step.abort_after_s is not None:
+            return await device.next_reply(timeout_s=step.timeout_s)
     elif step.wait_s is not None:
         await asyncio.sleep(step.wait_s)
     elif step.connect:

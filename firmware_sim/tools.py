@@ -174,7 +174,14 @@ class ToolServer:
             raise ToolError(f"Unknown tool: {name}")
         checked = tool.arguments(arguments)
         self.calls.append((name, checked))
-        return {"content": [{"type": "text", "text": _as_text(tool.call(checked))}], "isError": False}
+        return {"content": [{"type": "text", "text": _as_text(_outcome(tool, checked))}], "isError": False}
+
+
+def _outcome(tool: Tool, arguments: Arguments) -> ToolResult:
+    try:
+        return tool.call(arguments)
+    except Exception as error:  # whatever a tool throws, the firmware sends its text as the error
+        raise ToolError(str(error)) from error
 
 
 def _is_answerable(request: Mapping[str, Any]) -> bool:

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
-from firmware_sim.errors import ChannelClosedError, ConnectError, DeviceCrashError
+from firmware_sim.errors import ChannelClosedError, ConnectError, DeviceCrashError, MessageTooLongError
 
 HANDSHAKE_TIMEOUT_S = 10.0
 MAX_UPLINK_BYTES = 65_535
@@ -112,13 +112,6 @@ class WebSocketClient:
     def send_binary(self, data: bytes) -> None:
         self._send(_BINARY, data)
 
-    async def flush(self) -> None:
-        """Wait until the network took what was sent (as far as the operating system tells)."""
-        try:
-            await self._writer.drain()
-        except ConnectionError as error:
-            raise ChannelClosedError(str(error)) from error
-
     def drop(self) -> None:
         """Hang up: what was sent still goes out, then TCP ends, without a Close frame."""
         self._writer.close()
@@ -145,7 +138,7 @@ class WebSocketClient:
 
     def _send(self, opcode: int, payload: bytes) -> None:
         if len(payload) > MAX_UPLINK_BYTES:
-            raise ValueError(f"the device does not send {len(payload)} bytes in one message")
+            raise MessageTooLongError(f"the device does not send {len(payload)} bytes in one message")
         if not self.is_open:
             raise ChannelClosedError("the connection is closed")
         if self._writer.transport.get_write_buffer_size() > _MAX_UNSENT_BYTES:

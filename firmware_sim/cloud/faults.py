@@ -1,15 +1,20 @@
 """How the stand-in cloud misbehaves, set for each of its services. It only describes; the server acts."""
 
 from dataclasses import dataclass, fields, replace
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
+
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass as checked_dataclass
 
 Service = Literal["chat", "transcription", "speech", "embeddings", "models"]
 Mode = Literal["good", "garbage", "empty", "stall", "stall_midway", "cut", "cut_midway"]
 SERVICES: tuple[Service, ...] = get_args(Service)
 MODES: tuple[Mode, ...] = get_args(Mode)
 
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
-@dataclass(frozen=True, slots=True)
+
+@checked_dataclass(frozen=True, slots=True, config=ConfigDict(extra="forbid"))
 class Fault:
     """What happens to a request.
 
@@ -18,10 +23,10 @@ class Fault:
     """
 
     mode: Mode = "good"
-    status: int = 200
-    delay_s: float = 0  # before anything of the answer
-    step_s: float = 0  # between two pieces of a streamed answer
-    times: int | None = None  # for how many requests it holds; None: until it is changed
+    status: Annotated[int, Field(ge=200, le=599)] = 200
+    delay_s: Seconds = 0  # before anything of the answer
+    step_s: Seconds = 0  # between two pieces of a streamed answer
+    times: Annotated[int, Field(ge=0)] | None = None  # for how many requests it holds; None: until it is changed
 
 
 GOOD = Fault()

@@ -19,7 +19,7 @@ import numpy as np
 from aiohttp import web
 
 from firmware_sim.cloud.answers import Answer, answer
-from firmware_sim.cloud.faults import MODES, SERVICES, Fault, Faults, Service
+from firmware_sim.cloud.faults import SERVICES, Fault, Faults, Service
 from firmware_sim.cloud.listening import RATE, Recogniser
 from firmware_sim.cloud.shapes import chat_events, completion
 from firmware_sim.cloud.sounds import CONTENT_TYPES, UnreadableError, read_sound, speech_file
@@ -221,7 +221,8 @@ class StandInCloud:
             return _error(400, f"the file cannot be read: {error}")
         self._note("transcription", {"bytes": len(data), "text": text, "language": form.get("language")})
         if form.get("response_format") == "text":
-            return await self._send(request, "text/plain", [text.encode()], fault)
+            plain = {"garbage": _GARBAGE, "empty": b""}.get(fault.mode, text.encode())
+            return await self._send(request, "text/plain", [plain], fault)
         return await self._reply(request, {"text": "" if fault.mode == "empty" else text}, fault)
 
     def _hear(self, data: bytes) -> str:
@@ -265,15 +266,14 @@ class StandInCloud:
         try:
             wishes = await _json(request)
             faults = {service: Fault(**wishes[service]) for service in SERVICES if service in wishes}
-            if any(fault.mode not in MODES for fault in faults.values()):
-                raise ValueError(f"modes are {', '.join(MODES)}")
+            phrases = _phrases(wishes)
         except (TypeError, ValueError) as error:
             return web.json_response({"error": str(error)}, status=400)
         if wishes.get("clear"):
             self.faults.clear()
         for service, fault in faults.items():
             setattr(self.faults, service, fault)
-        self.learn(*wishes.get("phrases", []))
+        self.learn(*phrases)
         return web.json_response({service: asdict(getattr(self.faults, service)) for service in SERVICES})
 
     async def _stats(self, _: web.Request) -> web.Response:
@@ -288,6 +288,16 @@ async def _json(request: web.Request) -> Json:
     if not isinstance(body, dict):
         raise web.HTTPBadRequest(text="the body is not a JSON object")
     return body
+
+
+def _phrases(wishes: Json) -> list[str]:
+    unknown = wishes.keys() - {*SERVICES, "phrases", "clear"}
+    if unknown:
+        raise ValueError(f"unknown: {', '.join(sorted(unknown))}")
+    phrases = wishes.get("phrases", [])
+    if not isinstance(phrases, list) or not all(isinstance(phrase, str) for phrase in phrases):
+        raise ValueError("phrases is a list of texts")
+    return phrases
 
 
 def _error(status: int, message: str, headers: dict[str, str] | None = None) -> web.Response:

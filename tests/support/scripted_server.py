@@ -90,10 +90,12 @@ class ScriptedServer:
         self._stack = AsyncExitStack()
         self._ws_port = 0
         self.ota_url = ""
-        self.ota_status = 200
+        self.ota_statuses: list[int] = []  # of the next answers; 200 when there is none left
+        self.ota_at_s: list[float] = []
         self.ota_requests: list[tuple[dict[str, str], Json]] = []
         self.activations: list[Json] = []
-        self.activation_statuses: list[int] = []
+        self.activation_statuses: list[int] = []  # of the next polls; 202 when there is none left
+        self.activation_at_s: list[float] = []
         self.sessions: list[ScriptedSession] = []
         self.failures: list[Exception] = []
 
@@ -127,12 +129,17 @@ class ScriptedServer:
 
     async def _on_ota(self, request: web.Request) -> web.Response:
         body = await request.json()
+        self.ota_at_s.append(asyncio.get_running_loop().time())
         self.ota_requests.append((dict(request.headers), body))
-        return web.json_response(self._ota(body), status=self.ota_status)
+        return web.json_response(self._ota(body), status=self.ota_statuses.pop(0) if self.ota_statuses else 200)
 
     async def _on_activate(self, request: web.Request) -> web.Response:
         self.activations.append(await request.json())
-        return web.json_response({}, status=self.activation_statuses.pop(0))
+        self.activation_at_s.append(asyncio.get_running_loop().time())
+        status = self.activation_statuses.pop(0) if self.activation_statuses else 202
+        if status == 0 and request.transport is not None:
+            request.transport.abort()
+        return web.json_response({}, status=status or 500)
 
     async def _run(self, connection: ServerConnection) -> None:
         session = ScriptedSession(connection)

@@ -129,6 +129,7 @@ def test_microphone_switched_off_releases_who_speaks() -> None:
         microphone.switch_on(lambda: None)
         asyncio.get_running_loop().call_later(0.2, microphone.switch_off)
         await microphone.speak([b"x"] * 100)
+        assert asyncio.get_running_loop().time() == pytest.approx(0.2)
 
     run_virtual(speak())
 
@@ -159,7 +160,9 @@ def test_answers_that_make_hardware_reboot(body: object) -> None:
         read_answer(answered(body), "2.4.2")
 
 
-@pytest.mark.parametrize("answer", [answered({}, 201), answered([]), HttpAnswer(200, b"<html>")])
+@pytest.mark.parametrize(
+    "answer", [answered({}, 201), answered([]), HttpAnswer(200, b"<html>"), HttpAnswer(200, b"[" * 8000)]
+)
 def test_answers_that_are_failures(answer: HttpAnswer) -> None:
     with pytest.raises(BootError):
         read_answer(answer, "2.4.2")
@@ -174,6 +177,7 @@ def test_firmware_is_compared_number_by_number() -> None:
     assert upgrade("2.4.2.1")
     assert not upgrade("2.4.2")
     assert upgrade("1.0", force=1)
+    assert not upgrade("1.0", force=True)
 
 
 def test_without_an_address_there_is_no_connection() -> None:
@@ -195,5 +199,6 @@ def test_a_device_comes_back_as_itself() -> None:
 def test_hello_sets_what_it_says_and_leaves_the_rest() -> None:
     params = session_params({"session_id": "s", "audio_params": {"sample_rate": 16_000}}, SessionParams())
     assert params == SessionParams("s", 16_000, 60)
-    assert session_params({"audio_params": {"sample_rate": "loud"}}, params) == params
+    for odd in ("loud", True, None, float("nan")):
+        assert session_params({"audio_params": {"sample_rate": odd}}, params) == params
     assert device_hello(Habits(aec=True, mcp=False), 2)["features"] == {"aec": True, "glyph_push": False}

@@ -103,3 +103,11 @@ def test_a_quote_in_an_error_breaks_the_message() -> None:
 )
 def test_some_requests_are_met_with_silence(request_: object) -> None:
     assert server().answer(request_) is None
+
+
+def test_what_a_tool_throws_is_its_error() -> None:
+    def burn(_: object) -> bool:
+        raise OSError("too hot")
+
+    tools = server(Tool("self.toaster.toast", "Toasts.", burn))
+    assert ask(tools, "tools/call", name="self.toaster.toast", arguments={})["error"] == {"message": "too hot"}
