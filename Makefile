@@ -5,12 +5,13 @@ BIN := $(VENV)/bin
 PIP_INSTALL := install --quiet --disable-pip-version-check --no-compile --only-binary :all: --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help run chat test check lock check-lock clean
+.PHONY: help run chat test check bench lock check-lock clean
 
 help:
 	@echo "make run     start the server (PRESET=openai for real models, ARGS=... for options)"
 	@echo "make chat    talk to the running server from this terminal"
 	@echo "make test    every test; make check: format, lint, types, arrows, unit tests"
+	@echo "make bench   how soon devices hear an answer, and what it costs (ARGS=... for one case, JSON, a profile)"
 	@echo "make lock    resolve requirements*.in again; make check-lock: wheels for every platform"
 
 run: $(VENV)/.ready
@@ -29,6 +30,9 @@ check: $(VENV)/.ready-dev
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m pytest -q tests/unit
+
+bench: $(VENV)/.ready-dev
+	@$(BIN)/python -m bench.server $(ARGS)
 
 $(VENV)/.ready: requirements.txt requirements-models.txt
 	@sh scripts/make_venv.sh "$(PYTHON)" "$(VENV)"

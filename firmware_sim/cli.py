@@ -1,4 +1,4 @@
-"""The command line of the simulated device: chat, say, scenario, cloud. It parses and prints, no more."""
+"""The command line of the simulated device: chat, say, scenario, cloud, load. It parses and prints, no more."""
 
 import argparse
 import asyncio
@@ -10,6 +10,7 @@ from pathlib import Path
 from firmware_sim.bootstrap import Activation
 from firmware_sim.cli_chat import Chat
 from firmware_sim.cli_cloud import add_cloud_arguments, run_cloud
+from firmware_sim.cli_load import add_load_arguments, run_load
 from firmware_sim.device import DEFAULT_OTA_URL, SimulatedDevice
 from firmware_sim.errors import BootError, FirmwareError
 from firmware_sim.report import reply_line, run_lines, run_report
@@ -56,6 +57,9 @@ def _parser() -> argparse.ArgumentParser:
     cloud = commands.add_parser("cloud", help="a stand-in for a model, recogniser and voice over HTTP")
     add_cloud_arguments(cloud)
     cloud.set_defaults(command=run_cloud)
+    load = commands.add_parser("load", help="many devices at once, and what they hear")
+    add_load_arguments(load)
+    load.set_defaults(command=run_load)
     return parser
 
 

@@ -182,9 +182,12 @@ class StandInCloud:
                 await self._stop.sleep(fault.step_s)
             yield piece
 
-    async def _reply(self, request: web.Request, body: Json, fault: Fault) -> web.StreamResponse:
-        """A JSON answer, in two pieces so that it can break in the middle."""
-        data = {"garbage": _NOT_JSON, "empty": b"{}"}.get(fault.mode) or json.dumps(body).encode()
+    async def _reply(
+        self, request: web.Request, body: Json, fault: Fault, *, empty: Json | None = None
+    ) -> web.StreamResponse:
+        """A JSON answer, in two pieces so that it can break in the middle; `empty`: what a success without content is."""
+        answer_body = (empty or {}) if fault.mode == "empty" else body
+        data = _NOT_JSON if fault.mode == "garbage" else json.dumps(answer_body).encode()
         middle = len(data) // 2
         return await self._send(request, "application/json", [data[:middle], data[middle:]], fault)
 
@@ -223,7 +226,7 @@ class StandInCloud:
         if form.get("response_format") == "text":
             plain = {"garbage": _GARBAGE, "empty": b""}.get(fault.mode, text.encode())
             return await self._send(request, "text/plain", [plain], fault)
-        return await self._reply(request, {"text": "" if fault.mode == "empty" else text}, fault)
+        return await self._reply(request, {"text": text}, fault, empty={"text": ""})
 
     def _hear(self, data: bytes) -> str:
         self._learn_all()

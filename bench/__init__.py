@@ -1,0 +1,1 @@
+"""What the README claims, measured. Each module is one command that prints a table and, with --json, the figures."""

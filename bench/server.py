@@ -1,0 +1,157 @@
+"""`python -m bench.server`: how soon a device hears an answer, how evenly, and what a turn costs the server.
+
+Server, stand-in cloud and devices are three processes on this machine, so the figures include what the other two
+take from it. Percentiles of one run each; run it on a quiet machine.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from bench.processes import PROJECT, Process, Usage, Watch
+from firmware_sim.load import PHRASE
+
+REALISTIC = ("--chat", "delay_s=0.3,step_s=0.02", "--transcription", "delay_s=0.2", "--speech", "delay_s=0.15")
+# The stand-ins' own time in a realistic turn: recogniser, first token, the words of the first clause, speech.
+LOAD_LIMIT_S = 600
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    name: str
+    devices: int
+    mode: str = "manual"
+    turns: int = 4
+    memory: str = "nomem"
+    cloud: tuple[str, ...] = ()
+
+
+CASES = (
+    Case("manual-25", 25),
+    Case("manual-100", 100),
+    Case("manual-300", 300),
+    Case("memory-25", 25, memory="mem0ai"),
+    Case("memory-100", 100, memory="mem0ai"),
+    Case("memory-300", 300, memory="mem0ai"),
+    Case("auto-25", 25, mode="auto"),
+    Case("realistic-100", 100, cloud=REALISTIC),
+    Case("idle-500", 500, mode="idle", turns=0),
+)
+COLUMNS = ("case", "first audio p50/p95/p99 ms", "hello p50/p95 ms", "CPU ms/turn", "underruns", "lost", "threads",
+           "KiB/conn", "failures")  # fmt: skip
+
+
+def run_case(case: Case, profile: Path | None) -> dict[str, Any]:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Process(["firmware_sim", "cloud", "--port", "0", "--phrase", PHRASE, *case.cloud], r"(http://\S+/v1)") as cloud,
+        _server(Path(folder), cloud.found, case.memory) as server,
+    ):
+        _load(server.found, replace(case, devices=2, turns=1, mode="manual"))  # everything is loaded once
+        with _profiler(server.pid, profile, case), Watch(server.pid) as usage:
+            report = _load(server.found, case)
+    return {"case": case.name, **report, "server": asdict(usage), **_derived(report, usage, case)}
+
+
+def _server(folder: Path, cloud_url: str, memory: str) -> Process:
+    environment = {
+        "XIAOZHI__SERVER__IP": "127.0.0.1",
+        "XIAOZHI__LOG__LOG_DIR": str(folder / "log"),
+        "XIAOZHI__SELECTED_MODULE__MEMORY": memory,
+        "OPENAI_API_KEY": "stand-in",
+        "OPENAI_BASE_URL": cloud_url,
+    }
+    options = ["--data-dir", str(folder / "data"), "--port", "0", "--http-port", "0", "--preset", "openai"]
+    return Process(["xiaozhi_server", "serve", *options], r"(http://\S+/xiaozhi/ota/)", environment)
+
+
+def _load(ota_url: str, case: Case) -> dict[str, Any]:
+    options = ["--devices", str(case.devices), "--turns", str(case.turns), "--mode", case.mode]
+    command = [sys.executable, "-m", "firmware_sim", "load", "--ota", ota_url, "--json", *options]
+    done = subprocess.run(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True, timeout=LOAD_LIMIT_S, check=False)
+    report: dict[str, Any] = json.loads(done.stdout)
+    return report
+
+
+class _profiler:  # noqa: N801 - used like a function
+    """Records a flame graph of the server while the load runs."""
+
+    def __init__(self, pid: int, folder: Path | None, case: Case) -> None:
+        self._command = (
+            ["py-spy", "record", "--pid", str(pid), "--output", str(folder / f"{case.name}.svg"), "--rate", "200"]
+            if folder
+            else []
+        )
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> None:
+        if self._command:
+            program = Path(sys.executable).with_name(self._command[0])
+            self._process = subprocess.Popen([str(program), *self._command[1:]], stdout=subprocess.DEVNULL)
+
+    def __exit__(self, *_: object) -> None:
+        if self._process is not None:
+            self._process.send_signal(2)  # it writes its graph when interrupted
+            self._process.wait(timeout=60)
+
+
+def _derived(report: dict[str, Any], usage: Usage, case: Case) -> dict[str, Any]:
+    turns = report["turns_done"]
+    return {
+        "cpu_ms_per_turn": round(usage.cpu_s * 1000 / turns, 1) if turns else None,
+        "kib_per_connection": round((usage.rss_most_kib - usage.rss_before_kib) / case.devices, 1),
+    }
+
+
+def row(figures: dict[str, Any]) -> tuple[str, ...]:
+    first, hello = figures["first_audio_ms"], figures["hello_ms"]
+    return (
+        figures["case"],
+        "/".join(str(first[name]) for name in ("p50", "p95", "p99")) if first else "-",
+        f"{hello['p50']}/{hello['p95']}" if hello else "-",
+        str(figures["cpu_ms_per_turn"] or "-"),
+        f"{figures['underruns']} of {figures['frames']}",
+        str(figures["lost_frames"]),
+        str(figures["server"]["threads_most"]),
+        str(figures["kib_per_connection"]),
+        json.dumps(figures["failures"]) if figures["failures"] else "none",
+    )
+
+
+def table(rows: list[tuple[str, ...]]) -> str:
+    lines = [COLUMNS, tuple("-" * len(column) for column in COLUMNS), *rows]
+    widths = [max(len(line[index]) for line in lines) for index in range(len(COLUMNS))]
+    return "\n".join(
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |" for line in lines
+    )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench.server", description=__doc__)
+    names = [case.name for case in CASES]
+    parser.add_argument("--case", action="append", choices=names, help="only this one; may be repeated")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
+    parser.add_argument(
+        "--profile", type=Path, metavar="FOLDER", help="write a flame graph of the server for each case"
+    )
+    options = parser.parse_args()
+    if options.profile:
+        options.profile.mkdir(parents=True, exist_ok=True)
+    chosen = [case for case in CASES if not options.case or case.name in options.case]
+    results = []
+    for case in chosen:
+        print(f"{case.name} ...", file=sys.stderr, flush=True)
+        results.append(run_case(case, options.profile))
+    print(table([row(figures) for figures in results]))
+    if options.json:
+        options.json.write_text(json.dumps(results, indent=2))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
