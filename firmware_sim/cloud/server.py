@@ -185,7 +185,7 @@ class StandInCloud:
     async def _reply(
         self, request: web.Request, body: Json, fault: Fault, *, empty: Json | None = None
     ) -> web.StreamResponse:
-        """A JSON answer, in two pieces so that it can break in the middle; `empty`: what a success without content is."""
+        """A JSON answer, in two pieces so that it can break in the middle; `empty` is a success without content."""
         answer_body = (empty or {}) if fault.mode == "empty" else body
         data = _NOT_JSON if fault.mode == "garbage" else json.dumps(answer_body).encode()
         middle = len(data) // 2
@@ -217,7 +217,8 @@ class StandInCloud:
         upload = form.get("file")
         if not isinstance(upload, web.FileField):
             return _error(400, "there is no file")
-        data = upload.file.read()
+        with upload.file:
+            data = upload.file.read()
         try:
             text: str = await self._work(self._hear, data)
         except UnreadableError as error:
