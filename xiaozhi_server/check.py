@@ -5,23 +5,32 @@ It changes nothing, except that the embedded PostgreSQL is set up if it never wa
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from time import perf_counter
 from typing import TextIO
 
 from psycopg import AsyncConnection
 
 from .core.providers.memory.mem0ai.minilm import MiniLmEmbedder
 from .logs import masker, setup_console_warnings
-from .settings import ChosenProvider, ChosenProviders, Settings, secrets_of, show, survey_providers
+from .probing import PROBE_DEADLINE_S, put_question
+from .provider_room import KINDS
+from .settings import (
+    ChosenProvider,
+    ChosenProviders,
+    Settings,
+    embedded_provider,
+    is_chosen_by_preset,
+    secrets_of,
+    show,
+    survey_providers,
+)
 from .settings.layers import dotted, leaves
 from .store.database import checked_dsn
 
-PROBE_DEADLINE_S = 20.0
 LONGEST_VALUE = 60
 
 
@@ -33,9 +42,11 @@ class Finding:
     ok: bool
     detail: str
     took_ms: float
+    # What a preset asks for and its service has not: the embedded one serves, which is no fault.
+    absent: bool = False
 
     def __str__(self) -> str:
-        mark = "ok    " if self.ok else "FAILED"
+        mark = "absent" if self.absent else "ok    " if self.ok else "FAILED"
         return f"{mark}  {self.subject}: {self.detail} ({self.took_ms:.0f} ms)"
 
 
@@ -76,20 +87,25 @@ def _shortened(text: str) -> str:
 
 async def probe_all(settings: Settings, chosen: ChosenProviders) -> list[Finding]:
     """All at once, each with a deadline of its own."""
-    questions = [(_subject(provider), _question(provider)) for provider in chosen.by_kind.values() if provider.config]
+    findings = [_probe(settings, provider) for provider in chosen.by_kind.values() if provider.config]
     memory = chosen.by_kind.get("Memory")
     if memory is not None and memory.type_name == "mem0ai":
-        questions.append((_subject(memory), lambda: _ask_embedder(settings)))
-    questions.append(("database", lambda: _ask_database(settings)))
-    return await asyncio.gather(*(_find_out(subject, ask) for subject, ask in questions))
+        findings.append(_find_out(_subject(memory), lambda: _ask_embedder(settings)))
+    findings.append(_find_out("database", lambda: _ask_database(settings)))
+    return await asyncio.gather(*findings)
+
+
+async def _probe(settings: Settings, provider: ChosenProvider) -> Finding:
+    answer = await put_question(lambda: _ask_provider(provider))
+    absent, detail = False, answer.detail
+    if not answer.ok and provider.kind in KINDS and is_chosen_by_preset(settings, provider.kind):
+        absent = answer.absent and provider.kind != "LLM"
+        detail += f"; the embedded {embedded_provider(settings, provider.kind).name} is used in its place"
+    return Finding(_subject(provider), answer.ok or absent, detail, answer.took_ms, absent)
 
 
 def _subject(provider: ChosenProvider) -> str:
     return f"{provider.kind} {provider.name} (type {provider.type_name})"
-
-
-def _question(provider: ChosenProvider) -> Callable[[], Awaitable[str]]:
-    return lambda: _ask_provider(provider)
 
 
 async def _ask_provider(provider: ChosenProvider) -> str:
@@ -114,36 +130,8 @@ async def _ask_embedder(settings: Settings) -> str:
 
 
 async def _find_out(subject: str, ask: Callable[[], Awaitable[str]]) -> Finding:
-    began = perf_counter()
-    try:
-        async with asyncio.timeout(PROBE_DEADLINE_S):
-            detail, ok = await ask(), True
-    except TimeoutError:
-        detail, ok = f"no answer within {PROBE_DEADLINE_S:g} s", False
-    except Exception as problem:  # noqa: BLE001 - a provider call: whatever it raises is the finding
-        detail, ok = _reason(problem), False
-    return Finding(subject, ok, detail, (perf_counter() - began) * 1000)
-
-
-def _reason(problem: BaseException) -> str:
-    """The error and what lies below it: the innermost one often names the part that failed."""
-    chain: list[BaseException] = [problem]
-    while (below := chain[-1].__cause__) is not None and below not in chain:
-        chain.append(below)
-    return "; because ".join(_one_line(link) for link in _without_repeats(chain))
-
-
-def _one_line(problem: BaseException) -> str:
-    text = " ".join(str(problem).split())
-    return text or type(problem).__name__
-
-
-def _without_repeats(chain: Iterable[BaseException]) -> list[BaseException]:
-    kept: list[BaseException] = []
-    for link in chain:
-        if not any(_one_line(link) in _one_line(earlier) for earlier in kept):
-            kept.append(link)
-    return kept
+    answer = await put_question(ask)
+    return Finding(subject, answer.ok, answer.detail, answer.took_ms)
 
 
 async def _ask_database(settings: Settings) -> str:

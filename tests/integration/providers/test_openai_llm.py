@@ -299,3 +299,11 @@ async def test_probe_makes_one_request() -> None:
 def test_the_streams_are_generators_that_can_be_closed() -> None:
     llm = make("http://127.0.0.1:1/v1")
     assert isinstance(llm.stream(MESSAGES), AsyncGenerator)
+
+
+async def test_what_only_this_service_knows_is_sent_as_it_is_but_changes_nothing_else() -> None:
+    async with talking(extra_body={"enable_thinking": False, "model": "another", "stream": False}) as (stub, llm):
+        stub.reply = chat("Hello")
+        assert text_of(await ask(llm)) == "Hello"
+        body = stub.seen[0].body
+        assert (body["enable_thinking"], body["model"], body["stream"]) == (False, "m", True)

@@ -116,6 +116,10 @@ class EndpointRejectedError(EndpointError):
     """The server does not want this request (other 4xx)."""
 
 
+class EndpointAbsentError(EndpointRejectedError):
+    """The server has no such service, or no such model (404, 405, 501)."""
+
+
 class EndpointFaultError(EndpointError):
     """The server failed by its own account (5xx, or an error inside a stream)."""
 
@@ -239,6 +243,8 @@ class Endpoint:
             return EndpointRefusedError(self.where, f"{what}: the key (api_key) is not accepted")
         if status == 429:
             return EndpointBusyError(self.where, f"{what}: too many requests, or the account is used up")
+        if status in (404, 405, 501) and not _known_code(error):
+            return EndpointAbsentError(self.where, f"{what}, no such service or model")
         if status >= 500:
             return EndpointFaultError(self.where, what)
         return EndpointRejectedError(self.where, what)

@@ -20,6 +20,8 @@ class OpenAiLlmConfig(EndpointConfig):
     top_p: OptionalNumber = None
     frequency_penalty: OptionalNumber = None
     max_tokens: OptionalCount = None
+    # What only this service knows, such as how to keep a model from thinking; sent as it is.
+    extra_body: dict[str, Any] = Field(default_factory=dict)
 
 
 class OpenAiLlm:
@@ -79,7 +81,8 @@ class OpenAiLlm:
             "tools": [_tool_body(tool) for tool in tools] or None,
         }
         chosen = {name: value for name, value in request.items() if value is not None}
-        return {"model": config.model_name, "messages": [_message_body(message) for message in messages], **chosen}
+        messages_body = [_message_body(message) for message in messages]
+        return {**config.extra_body, "model": config.model_name, "messages": messages_body, **chosen}
 
 
 async def _open(client: AsyncOpenAI, request: dict[str, Any]) -> AsyncStream[object]:
