@@ -1,4 +1,7 @@
-"""The command line: `serve` runs the server, `check` tries everything that it will need. It builds nothing itself."""
+"""The command line: `serve` runs the server, `check` tries everything that it will need, `devices` says who may come.
+
+It builds nothing itself.
+"""
 
 import sys
 
@@ -28,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = build_parser().parse_args(arguments)
     try:
         settings = read_settings(chosen)
-        return _serve(settings) if chosen.command == "serve" else _check(settings)
+        return COMMANDS[chosen.command](settings, chosen)
     except SettingsError as problem:
         for line in problem.lines:
             print(line, file=sys.stderr)
@@ -45,6 +48,12 @@ def build_parser() -> argparse.ArgumentParser:
         ("check", "show the settings and where they come from, and try every chosen provider and the database"),
     ):
         _add_options(commands.add_parser(name, help=purpose, description=purpose))
+    purpose = "show devices, give a device id to another client, or shut a device out"
+    devices = commands.add_parser("devices", help=purpose, description=purpose)
+    devices.add_argument("action", choices=("list", "pair", "revoke"), metavar="list|pair|revoke")
+    devices.add_argument("device_id", nargs="?", metavar="DEVICE", help="which one to pair or revoke: its MAC address")
+    devices.add_argument("--client-id", metavar="ID", help="pair it with this client, not with the next that comes")
+    _add_options(devices)
     return parser
 
 
@@ -64,7 +73,7 @@ def read_settings(chosen: argparse.Namespace) -> Settings:
     )
 
 
-def _serve(settings: Settings) -> int:
+def _serve(settings: Settings, _: argparse.Namespace) -> int:
     from .app import run
     from .logs import setup_logging
 
@@ -72,11 +81,19 @@ def _serve(settings: Settings) -> int:
     return run(settings)
 
 
-def _check(settings: Settings) -> int:
+def _check(settings: Settings, _: argparse.Namespace) -> int:
     from .check import run_check
 
     return run_check(settings)
 
+
+def _devices(settings: Settings, chosen: argparse.Namespace) -> int:
+    from .cli_devices import run_devices
+
+    return run_devices(settings, chosen.action, chosen.device_id, chosen.client_id)
+
+
+COMMANDS = {"serve": _serve, "check": _check, "devices": _devices}
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -33,9 +33,13 @@ _AWAY = (OperationalError, InterfaceError, TimeoutError, OSError)
 
 @dataclass(frozen=True, slots=True)
 class ConversationOptions:
-    """`answer_timeout_s`: after that an exchange goes to disk; `write_timeout_s`: after that a write is cut off."""
+    """`answer_timeout_s`: after that an exchange goes to disk; `write_timeout_s`: after that a write is cut off.
+
+    `frame_timeout_s`: after that a session goes without its frame. People wait for that, exchanges do not need it.
+    """
 
     answer_timeout_s: float = 1.0
+    frame_timeout_s: float = 0.25
     write_timeout_s: float = 10.0
     spool_limit: int = 20_000
     first_pause_s: float = 0.2
@@ -141,7 +145,7 @@ class ConversationStore:
     async def _try_to(self, what: str, statement: str, parameters: dict[str, Any]) -> None:
         """A session's frame is no promise: an exchange makes the row itself if it is missing."""
         try:
-            async with self._database.transaction(self._options.answer_timeout_s) as connection:
+            async with self._database.transaction(self._options.frame_timeout_s) as connection:
                 await connection.execute(query(statement), parameters)
         except (Error, *_AWAY) as error:
             logger.warning("could not {}: {}", what, type(error).__name__)

@@ -1,7 +1,7 @@
 """Which agent answers a device and whose memory its household is, as the database says. No wire, no turn."""
 
 from collections import OrderedDict
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
 from loguru import logger
@@ -14,12 +14,17 @@ from .queries import query
 from .text import storable
 
 _ANSWER_TIMEOUT_S = 1.0
+# Somebody waits for an answer, and what is remembered of a device is mostly still right.
+_KNOWN_TIMEOUT_S = 0.25
 _REMEMBERED = 10_000
 _WIDTHS = {"client_id": 128, "board": 128, "user_agent": 255, "language": 35}
 
 
 class DeviceDirectory:
-    """An AgentDirectory. What it once knew of a device it still knows while the database does not answer."""
+    """An AgentDirectory. What it once knew of a device it still knows while the database does not answer.
+
+    Of a device that it never saw it says nothing then, but raises: a guess could land in a wrong household.
+    """
 
     def __init__(self, database: Database, default_agent: AgentProfile) -> None:
         self._database = database
@@ -35,14 +40,18 @@ class DeviceDirectory:
         try:
             binding = await self._look_up(contact)
         except (Error, TimeoutError) as error:
+            known = self._remembered.get(contact.device_id)
+            if known is None:
+                raise
             logger.warning("the database does not say who answers this device: {}", type(error).__name__)
-            return self._best_guess(contact.device_id)
+            return known
         self._remember(binding)
         return binding
 
     async def _look_up(self, contact: DeviceContact) -> Binding:
         parameters = {name: value and storable(value, _WIDTHS.get(name, 64)) for name, value in asdict(contact).items()}
-        async with self._database.transaction(_ANSWER_TIMEOUT_S) as connection:
+        timeout_s = _KNOWN_TIMEOUT_S if contact.device_id in self._remembered else _ANSWER_TIMEOUT_S
+        async with self._database.transaction(timeout_s) as connection:
             cursor = connection.cursor(row_factory=dict_row)
             await cursor.execute(query("greet_device"), parameters | {"default_agent_id": self._default_agent.id})
             row = await cursor.fetchone()
@@ -60,8 +69,3 @@ class DeviceDirectory:
         self._remembered.move_to_end(binding.device_id)
         if len(self._remembered) > _REMEMBERED:
             self._remembered.popitem(last=False)
-
-    def _best_guess(self, device_id: str) -> Binding:
-        """Somebody we do not know may talk, but nothing is kept: it could land in a wrong household."""
-        unknown = replace(self._default_agent, memory_enabled=False, history="off")
-        return self._remembered.get(device_id) or Binding(device_id, f"device:{device_id}", unknown)
