@@ -5,13 +5,14 @@ BIN := $(VENV)/bin
 PIP_INSTALL := install --quiet --disable-pip-version-check --no-compile --only-binary :all: --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help run chat test check bench lock check-lock clean
+.PHONY: help run chat test check bench fuzz lock check-lock clean
 
 help:
 	@echo "make run     start the server (PRESET=openai for real models, ARGS=... for options)"
 	@echo "make chat    talk to the running server from this terminal"
 	@echo "make test    every test; make check: format, lint, types, arrows, unit tests"
 	@echo "make bench   how soon devices hear an answer, and what it costs (ARGS=... for one case, JSON, a profile)"
+	@echo "make fuzz    look for inputs that break a promise (FUZZ_SECONDS=60 a target; Linux)"
 	@echo "make lock    resolve requirements*.in again; make check-lock: wheels for every platform"
 
 run: $(VENV)/.ready
@@ -41,6 +42,9 @@ $(VENV)/.ready: requirements.txt requirements-models.txt
 $(VENV)/.ready-dev: $(VENV)/.ready requirements-dev.txt
 	@$(BIN)/python -m pip $(PIP_INSTALL) -r requirements-dev.txt
 	@touch $@
+
+fuzz: $(VENV)/.ready-dev
+	@sh scripts/fuzz.sh "$(BIN)/python" "$(or $(FUZZ_SECONDS),60)" $(ARGS)
 
 lock: $(VENV)/.ready-lock
 	@sh scripts/lock.sh "$(BIN)/uv"

@@ -6,3 +6,4 @@ compile="$uv pip compile --quiet --upgrade --universal --python-version 3.11 --g
 $compile requirements.in --output-file requirements.txt
 $compile requirements-dev.in --output-file requirements-dev.txt
 $compile --no-deps requirements-models.in --output-file requirements-models.txt
+$compile requirements-fuzz.in --output-file requirements-fuzz.txt
