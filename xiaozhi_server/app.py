@@ -10,6 +10,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from typing import Any
 from loguru import logger
 from prometheus_client import CollectorRegistry
 
+from .access import Access, open_access
 from .banner import Banner
 from .core.connection import ConnectionServices
 from .core.dialogue import Dialogue
@@ -36,7 +38,8 @@ from .http.health import HealthHandler
 from .http.ota import OtaHandler
 from .http.server import HttpServer
 from .memory import MemoryRoom, open_memory
-from .metrics import ConnectionMetrics, show_value
+from .metrics import ConnectionMetrics, HearingCollector, show_value
+from .open_files import allow_many_open_files
 from .options import (
     connection_options,
     database_options,
@@ -46,7 +49,8 @@ from .options import (
     server_options,
     turn_options,
 )
-from .settings import ChosenProviders, Settings, SettingsError, choose_providers
+from .provider_room import ProviderRoom
+from .settings import ChosenProviders, Settings, SettingsError, choose_providers, embedded_provider
 from .store.conversations import ConversationStore
 from .store.database import Database, DatabaseError
 from .store.devices import DeviceDirectory
@@ -64,6 +68,7 @@ class StartError(Exception):
 
 def run(settings: Settings) -> int:
     """Serve until SIGINT or SIGTERM. The answer is the exit code."""
+    allow_many_open_files()
     try:
         chosen = choose_providers(settings)
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
@@ -86,7 +91,6 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 async def _serve(settings: Settings, chosen: ChosenProviders) -> None:
     stop = _stop_signal()
-    banner = Banner(settings, chosen)
     async with AsyncExitStack() as stack:
         application = Application(settings, chosen, stack)
         start = asyncio.create_task(application.start())
@@ -94,6 +98,7 @@ async def _serve(settings: Settings, chosen: ChosenProviders) -> None:
         await asyncio.wait({start, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if start.done():
             websocket_port, http_port = start.result()
+            banner = Banner(settings, application.providers.chosen)
             sys.stdout.write(banner.text(websocket_port, http_port))
             sys.stdout.flush()
             await stopping
@@ -128,14 +133,19 @@ class Application:
         self._data_dir = Path(settings.data_dir)
         self._background = Background()
         self._registry = CollectorRegistry()
+        self._metrics = ConnectionMetrics(self._registry)
+        self.providers = ProviderRoom(settings, chosen)
 
     async def start(self) -> tuple[int, int]:
         """Build and start everything; the answer is the ports of the websocket and of HTTP."""
         for notice in (*self._settings.notices, *self._chosen.notices):
             logger.info(notice)
         _ensure_writable(self._data_dir)
+        self._on_exit(self.providers.close)
+        self.providers.start()
         executor = self._executor()
         database = await self._database()
+        access = await open_access(self._settings, database)
         memory = await self._memory(database, executor)
         directory = DeviceDirectory(database, default_agent(self._settings, self._chosen))
         await directory.start()
@@ -143,21 +153,24 @@ class Application:
         await log.start()
         self._on_exit(log.close)
         self._on_exit(self._background.drain, BACKGROUND_DRAIN_S)
-        services = self._turn_services(log, executor)
-        server = self._websocket_server(directory, log, memory, services, executor)
+        await self.providers.settle()
+        self._services = self._turn_services(log, executor)
+        server = self._websocket_server(directory, log, memory, executor, access)
         websocket_port = await _listen(server.start, self._settings.server.port, "server.port", "--port")
         self._on_exit(server.drain, self._settings.limits.drain_timeout_s)
-        http = self._http_server(directory, database, websocket_port)
+        http = self._http_server(directory, database, websocket_port, access)
         http_port = await _listen(http.start, self._settings.server.http_port, "server.http_port", "--http-port")
         self._on_exit(http.stop)
-        self._show_values(log)
+        self._show_values(log, server)
         return websocket_port, http_port
 
-    def _show_values(self, log: ConversationStore) -> None:
+    def _show_values(self, log: ConversationStore, server: WebSocketServer) -> None:
         spooled = "Exchanges on disk that wait for the database"
         show_value(self._registry, "xiaozhi_spooled_exchanges", spooled, lambda: log.waiting)
         background = "Work that outlives its turn"
         show_value(self._registry, "xiaozhi_background_tasks", background, lambda: len(self._background))
+        pending = "Connections that have not asked for anything yet"
+        show_value(self._registry, "xiaozhi_pending_connections", pending, lambda: server.pending)
 
     def _on_exit(self, close: Callable[..., Awaitable[Any]], *arguments: Any) -> None:
         async def close_part() -> None:
@@ -210,29 +223,53 @@ class Application:
 
     def _turn_services(self, log: ConversationStore, executor: Executor) -> TurnServices:
         services = TurnServices(
-            asr=self._provider("ASR"),
-            llm=self._provider("LLM"),
-            tts=self._provider("TTS"),
+            asr=self.providers["ASR"],
+            llm=self.providers["LLM"],
+            tts=self.providers["TTS"],
             log=log,
             executor=executor,
             pacer=Pacer(),
             options=turn_options(self._settings),
             background=self._background,
+            spare_tts=self._spare_voice(),
         )
-        self._background.keep(_forget_result(warm_phrases(services, WARM_LANGUAGES)), "speaking the fixed phrases")
+        self.providers.on_change = self._take_over
+        self._warm_phrases(services)
         return services
+
+    def _spare_voice(self) -> Any:
+        """The embedded voice, for what the chosen one cannot speak."""
+        embedded = embedded_provider(self._settings, "TTS")
+        if embedded.type_name == self._chosen["TTS"].type_name or not self._settings.turn.spare_voice:
+            return None
+        assert embedded.provider_class is not None
+        voice = embedded.provider_class(embedded.config)
+        self._on_exit(voice.close)
+        return voice
+
+    def _warm_phrases(self, services: TurnServices) -> None:
+        warming = _forget_result(warm_phrases(services, WARM_LANGUAGES))
+        # Cancelled at the end, before the background is waited for: what it still has to speak is not worth a wait.
+        self._stack.callback(self._background.keep(warming, "speaking the fixed phrases").cancel)
+
+    def _take_over(self, kind: str) -> None:
+        """Another provider serves this kind: the turns that begin from now on are its own."""
+        self._services = replace(self._services, **{kind.lower(): self.providers[kind]})
+        if kind == "TTS":
+            self._warm_phrases(self._services)
 
     def _websocket_server(
         self,
         directory: DeviceDirectory,
         log: ConversationStore,
         memory: MemoryRoom,
-        services: TurnServices,
         executor: Executor,
+        access: Access,
     ) -> WebSocketServer:
         vad = self._provider("VAD")
         hearing = Hearing(vad, executor, hearing_options(self._settings, vad.config))
         self._on_exit(hearing.close)
+        self._registry.register(HearingCollector(hearing.counters))
         session = SessionServices(
             directory=directory,
             log=log,
@@ -244,23 +281,36 @@ class Application:
         connections = ConnectionServices(
             session=session,
             make_listener=partial(Listener, hearing),
-            make_turn=lambda turn_id, request, context, output: Turn(turn_id, request, context, services, output),
-            observer=ConnectionMetrics(self._registry),
+            make_turn=lambda turn_id, request, context, output: Turn(turn_id, request, context, self._services, output),
+            observer=self._metrics,
             options=connection_options(self._settings),
         )
-        return WebSocketServer(server_options(self._settings), connections)
+        options = replace(server_options(self._settings), tls=access.tls)
+        return WebSocketServer(options, connections, access.gate, access.proxies)
 
     def _dialogue_factory(self) -> Callable[[], Dialogue]:
         count = TokenCounter()
         self._background.keep(_forget_result(count.load()), "loading the tokenizer")
         return partial(Dialogue, self._settings.dialogue.budget_tokens, count)
 
-    def _http_server(self, directory: DeviceDirectory, database: Database, websocket_port: int) -> HttpServer:
+    def _http_server(
+        self, directory: DeviceDirectory, database: Database, websocket_port: int, access: Access
+    ) -> HttpServer:
         server = self._settings.server
         firmware = FirmwareShelf(self._data_dir / "bin")
-        ota = OtaHandler(ota_options(self._settings, websocket_port), firmware, partial(self._note_contact, directory))
+        note_contact = partial(self._note_contact, directory)
+        ota = OtaHandler(
+            ota_options(self._settings, websocket_port), firmware, note_contact, access.gate, access.proxies
+        )
         health = HealthHandler(partial(_readiness, database), self._registry)
-        return HttpServer(server.ip, server.http_port, [*ota.routes(), *firmware.routes(), *health.routes()])
+        return HttpServer(
+            server.ip,
+            server.http_port,
+            [*ota.routes(), *firmware.routes(), *health.routes()],
+            access.tls,
+            max_connections=self._settings.limits.max_http_connections,
+            on_bound=self._metrics.bound_reached,
+        )
 
     def _note_contact(self, directory: DeviceDirectory, contact: DeviceContact) -> None:
         if len(self._background) < MAX_PENDING_CONTACTS:

@@ -20,12 +20,12 @@ class Banner:
         ota = (
             [self._settings.server.ota]
             if self._settings.server.ota
-            else [f"http://{host}:{http_port}/xiaozhi/ota/" for host in hosts]
+            else [f"http{self._s}://{host}:{http_port}/xiaozhi/ota/" for host in hosts]
         )
         websocket = (
             [self._settings.server.websocket]
             if self._settings.server.websocket
-            else [f"ws://{host}:{websocket_port}/xiaozhi/v1/" for host in hosts]
+            else [f"ws{self._s}://{host}:{websocket_port}/xiaozhi/v1/" for host in hosts]
         )
         rows = [
             ("OTA address", "  ".join(ota) + "   <- type this into the device"),
@@ -33,7 +33,7 @@ class Banner:
             ("Talk to it", f"{self._chat_command(http_port)}   (in a second terminal)"),
             ("In use", self._providers()),
             ("Data", self._data()),
-            ("Who may come", "any device that reaches these ports: keep them inside your own network"),
+            ("Who may come", self._who_may_come()),
         ]
         if self._is_embedded:
             rows.append(("Real models", "OPENAI_API_KEY=... make run PRESET=openai   (or see config.yaml)"))
@@ -44,7 +44,18 @@ class Banner:
     def _is_embedded(self) -> bool:
         return self._chosen["LLM"].type_name == "companion"
 
+    @property
+    def _s(self) -> str:
+        return "s" if self._settings.server.tls.cert else ""
+
+    def _who_may_come(self) -> str:
+        if self._settings.server.auth.enabled:
+            return "devices with a token; a device id stays with the client that came first (devices list|pair|revoke)"
+        return "any device that reaches these ports (server.auth is off): keep them inside your own network"
+
     def _chat_command(self, http_port: int) -> str:
+        if self._s:  # a certificate bears a public name
+            return f'make chat ARGS="--ota {self._settings.server.ota or "https://<name in the certificate>/..."}"'
         if http_port == type(self._settings.server)().http_port:
             return "make chat"
         return f'make chat ARGS="--ota http://{LOOPBACK}:{http_port}/xiaozhi/ota/"'

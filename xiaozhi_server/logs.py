@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from aiohttp.http_exceptions import HttpProcessingError
 from loguru import logger
 
 from .settings import Fault, Settings, SettingsError, secrets_of
@@ -137,6 +138,7 @@ def _take_over_stdlib(level: str) -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     for name in REPETITIVE:
         logging.getLogger(name).filters[:] = [_NowAndThen()]
+    logging.getLogger("aiohttp.server").filters[:] = [_StrangersFaults()]
 
 
 class _NowAndThen(logging.Filter):
@@ -152,6 +154,19 @@ class _NowAndThen(logging.Filter):
             return False
         self._last_at[message] = record.created
         return True
+
+
+class _StrangersFaults(_NowAndThen):
+    """Bytes that are no HTTP are no error of ours: a line once in a while, without a trace and without the bytes."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        if not isinstance(error, HttpProcessingError):
+            return True
+        record.levelno, record.levelname = logging.INFO, "INFO"
+        record.msg, record.args = f"refused what is no HTTP request: {type(error).__name__}", ()
+        record.exc_info = record.exc_text = None
+        return super().filter(record)
 
 
 class _ToLoguru(logging.Handler):

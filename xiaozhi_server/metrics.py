@@ -1,9 +1,14 @@
 """What is counted, for Prometheus. Labels take values from small closed sets only, never from a device."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.metrics_core import CounterMetricFamily
+from prometheus_client.registry import Collector
 
+from .core.bounds import Bound
+from .core.hearing.hearing import HearingCounters
 from .core.turn.inputs import TurnOutcome
 
 FIRST_AUDIO_BUCKETS_S = (0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0)
@@ -23,6 +28,14 @@ class ConnectionMetrics:
         )
         self._turns = Counter("xiaozhi_turns", "Turns, by how they ended", ["outcome"], registry=registry)
         self._errors = Counter("xiaozhi_turn_errors", "What failed within turns", ["error"], registry=registry)
+        self._bounds = Counter(
+            "xiaozhi_bounds_reached",
+            "How often a client was held to a bound, by its setting",
+            ["bound"],
+            registry=registry,
+        )
+        for bound in get_args(Bound):
+            self._bounds.labels(bound)  # shown from the start: a graph needs the zero before the first one
         self._first_audio = Histogram(
             "xiaozhi_turn_first_audio_seconds",
             "From the beginning of a turn (a person has finished) to its first sound",
@@ -48,6 +61,30 @@ class ConnectionMetrics:
         first_audio_ms = outcome.timings_ms.get("first_audio")
         if first_audio_ms is not None:
             self._first_audio.observe(first_audio_ms / 1000)
+
+    def bound_reached(self, bound: Bound) -> None:
+        self._bounds.labels(bound).inc()
+
+
+class HearingCollector(Collector):
+    """What hearing counts for itself, read when somebody asks."""
+
+    def __init__(self, counters: HearingCounters) -> None:
+        self._counters = counters
+
+    def collect(self) -> Iterable[CounterMetricFamily]:
+        counters = self._counters
+        packets = CounterMetricFamily(
+            "xiaozhi_sound_packets", "Packets of sound that devices sent, by what became of them", labels=["fate"]
+        )
+        packets.add_metric(["heard"], counters.heard)
+        packets.add_metric(["discarded"], counters.discarded)
+        packets.add_metric(["overflowed"], counters.overflowed)
+        packets.add_metric(["corrupt"], counters.corrupt)
+        yield packets
+        yield CounterMetricFamily(
+            "xiaozhi_utterances_capped", "Utterances that were cut off at the longest allowed", value=counters.capped
+        )
 
 
 def show_value(registry: CollectorRegistry, name: str, text: str, read: Callable[[], float]) -> None:

@@ -60,6 +60,8 @@ def hearing_options(settings: Settings, vad: SileroConfig) -> HearingOptions:
         gap_ms=hearing.gap_ms,
         auto_cap_s=hearing.max_utterance_s,
         manual_cap_s=hearing.max_utterance_manual_s,
+        queue_ms=settings.limits.max_queued_sound_ms,
+        max_packet_bytes=settings.limits.max_audio_frame_bytes,
     )
 
 
@@ -71,7 +73,12 @@ def connection_options(settings: Settings) -> ConnectionOptions:
         hello_timeout_s=settings.limits.hello_timeout_s,
         idle_close_s=settings.close_connection_no_voice_time,
         goodbye_when_idle=settings.end_prompt.enable,
-        conversation=ConversationOptions(wake_words=settings.wakeup_words, greet=settings.enable_greeting),
+        max_audio_frame_bytes=settings.limits.max_audio_frame_bytes,
+        conversation=ConversationOptions(
+            wake_words=settings.wakeup_words,
+            greet=settings.enable_greeting,
+            turns_per_minute=settings.limits.turns_per_minute,
+        ),
     )
 
 
@@ -81,10 +88,16 @@ def server_options(settings: Settings) -> ServerOptions:
         host=server.ip,
         port=server.port,
         max_connections=limits.max_connections,
+        max_pending_connections=limits.max_pending_connections,
+        replacements_per_minute=limits.replacements_per_minute,
         max_message_bytes=limits.max_message_bytes,
+        messages_per_second=limits.messages_per_second,
+        message_burst=limits.message_burst,
+        max_unsent_bytes=limits.max_unsent_bytes,
         send_deadline_s=limits.send_timeout_s,
     )
 
 
 def ota_options(settings: Settings, websocket_port: int) -> OtaOptions:
-    return OtaOptions(websocket_port, settings.server.websocket, settings.agent.timezone)
+    server = settings.server
+    return OtaOptions(websocket_port, server.websocket, settings.agent.timezone, tls=bool(server.tls.cert))

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from loguru import logger
 
+from .bounds import Bound
 from .conversation import Conversation, ConversationOptions, ListenerFactory, TurnFactory
 from .device_socket import LEFT, Channel, Message
 from .idle import IdleTimer
@@ -18,7 +19,7 @@ from .ports import DeviceContact
 from .session import Session, SessionServices
 from .turn.inputs import TurnOutcome
 from .wire import messages
-from .wire.frames import FrameCodec
+from .wire.frames import MAX_PACKET_BYTES, OVERSIZE, FrameCodec
 from .wire.messages import Abort, Goodbye, Hello, Listen, Ping, Unknown, Unusable, parse_device_message
 
 NORMAL = 1000
@@ -40,6 +41,8 @@ class ConnectionObserver(Protocol):
 
     def turn_over(self, outcome: TurnOutcome) -> None: ...
 
+    def bound_reached(self, bound: Bound) -> None: ...
+
 
 @dataclass(frozen=True, slots=True)
 class ConnectionOptions:
@@ -48,6 +51,7 @@ class ConnectionOptions:
     hello_timeout_s: float = 10.0
     idle_close_s: float = 90.0
     goodbye_when_idle: bool = True
+    max_audio_frame_bytes: int = MAX_PACKET_BYTES
     conversation: ConversationOptions = field(default_factory=ConversationOptions)
 
 
@@ -77,7 +81,7 @@ class ConnectionHandler:
         self._contact = contact
         self._services = services
         self._options = services.options
-        self._codec = FrameCodec(protocol_version)
+        self._codec = FrameCodec(protocol_version, self._options.max_audio_frame_bytes)
         self._session = Session(session_id, contact, services.session)
         self._conversation: Conversation | None = None
         self._tasks = asyncio.TaskGroup()
@@ -130,6 +134,10 @@ class ConnectionHandler:
             self._close(NORMAL, "said goodbye")
         self._close_if_leaving()
 
+    def on_too_many_turns(self) -> None:
+        self._ignore("too many turns")
+        self._services.observer.bound_reached("turns_per_minute")
+
     async def _end(self) -> None:
         self._note_end(LEFT)
         for timer in (self._hello_timer, self._idle_timer, self._sign_of_life):
@@ -157,6 +165,8 @@ class ConnectionHandler:
         decoded = self._codec.decode(frame)
         if isinstance(decoded, Unusable):
             self._ignore(decoded.reason)
+            if decoded.reason == OVERSIZE:
+                self._services.observer.bound_reached("max_audio_frame_bytes")
         else:
             self._conversation.hear(decoded.packet)
 
@@ -231,6 +241,7 @@ class ConnectionHandler:
             self._close(GOING_AWAY, "server stops")
 
     def _on_no_hello(self) -> None:
+        self._services.observer.bound_reached("hello_timeout_s")
         self._close(POLICY_VIOLATION, "no hello")
 
     def _on_idle(self) -> None:

@@ -13,6 +13,7 @@ from uuid import uuid4
 
 from loguru import logger
 
+from .bounds import Allowance
 from .device_socket import Message
 from .hearing.events import HearingEvent, ListenMode, SpeechStarted, UtteranceEnded
 from .phrases import PhraseSet
@@ -70,6 +71,7 @@ class ConversationOptions:
     greeting: str = ""
     goodbye: str = ""
     fresh_turn_s: float = 1.0
+    turns_per_minute: int = 120
 
 
 class ConversationEvents(Protocol):
@@ -80,6 +82,8 @@ class ConversationEvents(Protocol):
     def on_turn_over(self, outcome: TurnOutcome, *, farewell: bool) -> None:
         """A turn has ended, one way or another. After a farewell that was spoken the device may go."""
         ...
+
+    def on_too_many_turns(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +117,7 @@ class Conversation:
         self._listener = make_listener(self._on_hearing)
         self._turn: _CurrentTurn | None = None
         self._waiting: SpokenRequest | None = None
+        self._turns_left = Allowance(options.turns_per_minute / 60, options.turns_per_minute)
 
     @property
     def busy(self) -> bool:
@@ -187,6 +192,9 @@ class Conversation:
             self._waiting = request
 
     def _begin(self, request: Request, *, by_detect: bool = False, farewell: bool = False) -> None:
+        if not isinstance(request, AnnounceRequest) and not self._turns_left.take():
+            self._events.on_too_many_turns()
+            return
         previous = self._turn.task if self._turn is not None else None
         self._interrupt()
         output = TurnOutput(self._session.id, self._codec, self._send, self._on_start, self._on_stop)

@@ -17,7 +17,7 @@ from .providers.memory.base import MemoryProvider
 from .turn.inputs import TurnContext
 
 LOAD_DEADLINE_S = 1.5
-LOAD_PAUSE_S = 10.0
+LOAD_PAUSE_S = 3.0
 CLOSE_DEADLINE_S = 1.0
 
 
@@ -88,9 +88,9 @@ class Session:
 
     async def _load(self) -> None:
         binding = await self._services.directory.resolve(self._contact)
-        self._context = replace(self._context, binding=binding, language=binding.language)
+        # The memory before the session's row: without it a turn would be written down, but not remembered.
+        memory = await self._services.memory_for(binding) if binding.agent.memory_enabled else None
+        self._context = replace(self._context, binding=binding, language=binding.language, memory=memory)
         if not self._opened:
             await self._services.log.open_session(self._context.session_id, binding, datetime.now(UTC))
             self._opened = True
-        if binding.agent.memory_enabled:
-            self._context = replace(self._context, memory=await self._services.memory_for(binding))

@@ -3,6 +3,7 @@ device that comes again replaces itself. Knows nothing of what is said.
 """
 
 import asyncio
+import ssl
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
@@ -13,40 +14,73 @@ from loguru import logger
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.http11 import Request, Response
 
+from .bounds import Door, SocketBounds, Squabbles
 from .connection import ConnectionHandler, ConnectionServices
 from .device_socket import DeviceSocket, SocketChannel
+from .gate import Gate, Pass, Refusal
 from .identity import DeviceIdentity, identify
 from .ports import DeviceContact
+from .proxies import TrustedProxies
 
 NOT_A_WEBSOCKET = "This is the websocket port of a voice server. It talks to devices, not to browsers.\n"
 NO_DEVICE_ID = "The header Device-Id (or the query parameter device-id) is missing.\n"
 FULL = "There are too many connections.\n"
+SQUABBLE = "Another client uses the same device id, and the two replace each other again and again.\n"
 # Above the high mark a socket counts as stalled until all of it is sent: about two seconds of speech.
 WRITE_MARKS_BYTES = (8 * 1024, 0)
 RETRY_AFTER_S = "10"
+REVOKED = "access revoked"
+# How soon a revocation ends a connection, without the time that the database takes to answer.
+PASS_CHECK_S = 0.4
 
 
 @dataclass(frozen=True, slots=True)
 class ServerOptions:
     host: str = "0.0.0.0"  # noqa: S104 - devices are other machines
     port: int = 8000
-    max_connections: int = 2_000
+    max_connections: int = 1_000
+    max_pending_connections: int = 500  # they have not asked for the upgrade yet
+    replacements_per_minute: int = 10  # of one device id by a second client
     max_message_bytes: int = 65_536
+    messages_per_second: float = 200.0
+    message_burst: int = 1_000
+    max_unsent_bytes: int = 256 * 1024
     backlog: int = 1_024
     ping_interval_s: float = 25.0
     ping_timeout_s: float = 20.0
     open_timeout_s: float = 10.0
     close_timeout_s: float = 1.0
     send_deadline_s: float = 5.0
+    tls: ssl.SSLContext | None = None
 
 
 class WebSocketServer:
-    def __init__(self, options: ServerOptions, services: ConnectionServices) -> None:
+    """Without a `gate` everybody may come in."""
+
+    def __init__(
+        self,
+        options: ServerOptions,
+        services: ConnectionServices,
+        gate: Gate | None = None,
+        proxies: TrustedProxies | None = None,
+    ) -> None:
         self._options = options
         self._services = services
+        self._gate = gate
+        self._proxies = proxies or TrustedProxies()
+        self._pass_checks: asyncio.Task[None] | None = None
         self._server: Server | None = None
         self._by_device: dict[str, ConnectionHandler] = {}
         self._all: set[ConnectionHandler] = set()
+        self._passes: dict[ConnectionHandler, Pass] = {}
+        on_bound = services.observer.bound_reached
+        self._door = Door(options.max_connections, options.max_pending_connections, on_bound)
+        self._squabbles = Squabbles(options.replacements_per_minute, on_bound)
+
+    @property
+    def pending(self) -> int:
+        """How many have connected and not been let in yet."""
+        return self._door.knocking
 
     @property
     def connections(self) -> int:
@@ -70,11 +104,25 @@ class WebSocketServer:
             max_size=options.max_message_bytes,
             write_limit=WRITE_MARKS_BYTES,
             backlog=options.backlog,
+            ssl=options.tls,
             # The library types this as a class, but calls it as what it says it is: a factory.
             create_connection=cast(
-                type[ServerConnection], partial(DeviceSocket, send_deadline_s=options.send_deadline_s)
+                type[ServerConnection],
+                partial(
+                    DeviceSocket,
+                    bounds=SocketBounds(
+                        options.messages_per_second,
+                        options.message_burst,
+                        options.max_unsent_bytes,
+                        options.send_deadline_s,
+                    ),
+                    door=self._door,
+                    on_bound=self._services.observer.bound_reached,
+                ),
             ),
         )
+        if self._gate is not None:
+            self._pass_checks = asyncio.create_task(self._check_passes(self._gate), name="pass checks")
         return int(self._server.sockets[0].getsockname()[1])
 
     async def drain(self, deadline_s: float) -> bool:
@@ -90,19 +138,60 @@ class WebSocketServer:
             for handler in tuple(self._all):
                 handler.drop("server stops")
             await _closes_within(server, self._options.close_timeout_s + 1.0)
+        if self._pass_checks is not None:
+            self._pass_checks.cancel()
+            await asyncio.wait({self._pass_checks})
         return in_time
 
-    def _admit(self, socket: ServerConnection, request: Request) -> Response | None:
+    async def _check_passes(self, gate: Gate) -> None:
+        """Ends the connections of devices that were revoked or paired anew, by whichever process."""
+        while True:
+            await asyncio.sleep(PASS_CHECK_S)
+            if not self._passes:
+                continue
+            try:
+                outdated = set(await gate.outdated(set(self._passes.values())))
+            except Exception as error:  # noqa: BLE001 - a look-up among many: the next one may work
+                logger.error("passes cannot be checked: {}", type(error).__name__)
+                continue
+            for handler, found in tuple(self._passes.items()):
+                if found in outdated:
+                    handler.drop(REVOKED)
+
+    async def _admit(self, socket: ServerConnection, request: Request) -> Response | None:
         """None lets the upgrade go on. What is refused here never becomes a connection."""
         if not request.headers.get_all("Upgrade"):
             return socket.respond(HTTPStatus.OK, NOT_A_WEBSOCKET)
-        if _identity_of(request) is None:
+        identity = _identity_of(request)
+        if identity is None:
             return socket.respond(HTTPStatus.BAD_REQUEST, NO_DEVICE_ID)
-        if len(self._all) >= self._options.max_connections:
-            response = socket.respond(HTTPStatus.SERVICE_UNAVAILABLE, FULL)
-            response.headers["Retry-After"] = RETRY_AFTER_S
-            return response
-        return None
+        if not self._door.enter(_visitor(socket), in_place_of_another=identity.device_id in self._by_device):
+            return _later(socket, HTTPStatus.SERVICE_UNAVAILABLE, FULL)
+        response = await self._ask_gate(socket, identity)
+        # After the gate, so that a stranger cannot use up what the device itself may need.
+        if response is None and not self._may_have_name(identity.device_id):
+            response = _later(socket, HTTPStatus.TOO_MANY_REQUESTS, SQUABBLE)
+        if response is not None:
+            self._door.turn_away(_visitor(socket))
+        return response
+
+    def _may_have_name(self, device_id: str) -> bool:
+        return device_id not in self._by_device or self._squabbles.may_replace(device_id)
+
+    async def _ask_gate(self, socket: ServerConnection, identity: DeviceIdentity) -> Response | None:
+        if self._gate is None or not isinstance(socket, DeviceSocket):
+            return None
+        verdict = await self._gate.admit(identity)
+        if not isinstance(verdict, Refusal):
+            socket.admitted_with = verdict
+            return None
+        logger.info("refused {} with {}: {}", identity.device_id, verdict.status.value, verdict.text.strip())
+        response = socket.respond(verdict.status, verdict.text)
+        if verdict.status is HTTPStatus.UNAUTHORIZED:
+            response.headers["WWW-Authenticate"] = "Bearer"
+        if verdict.retry_after_s is not None:
+            response.headers["Retry-After"] = str(verdict.retry_after_s)
+        return response
 
     async def _serve_socket(self, socket: ServerConnection) -> None:
         if not isinstance(socket, DeviceSocket) or socket.request is None:
@@ -112,10 +201,26 @@ class WebSocketServer:
             raise ValueError("a request that was admitted names its device")
         session_id = str(uuid4())
         with logger.contextualize(device=identity.device_id, session=session_id):
-            contact = _contact_of(identity, socket.remote_address)
+            contact = self._contact_of(identity, socket, socket.request)
             channel = SocketChannel(socket)
             handler = ConnectionHandler(channel, contact, session_id, identity.protocol_version, self._services)
-            await self._run(handler)
+            if socket.admitted_with is not None:
+                self._passes[handler] = socket.admitted_with
+            try:
+                await self._run(handler)
+            finally:
+                self._passes.pop(handler, None)
+
+    def _contact_of(self, identity: DeviceIdentity, socket: ServerConnection, request: Request) -> DeviceContact:
+        address = socket.remote_address
+        peer = str(address[0]) if isinstance(address, tuple) and address else None
+        return DeviceContact(
+            device_id=identity.device_id,
+            client_id=identity.client_id,
+            remote_address=self._proxies.origin(peer, request.headers.get_all).address,
+            user_agent=identity.user_agent,
+            language=identity.language,
+        )
 
     async def _run(self, handler: ConnectionHandler) -> None:
         """The new connection wins: after a lost network the old one only looks alive."""
@@ -133,24 +238,35 @@ class WebSocketServer:
             self._all.discard(handler)
             if self._by_device.get(handler.device_id) is handler:
                 del self._by_device[handler.device_id]
+                self._squabbles.forget(handler.device_id)
 
 
 def _identity_of(request: Request) -> DeviceIdentity | None:
     def header(name: str) -> str | None:
         values = request.headers.get_all(name)
-        return values[0] if values else None
+        return _as_utf8(values[0]) if values else None
 
     return identify(header, request.path)
 
 
-def _contact_of(identity: DeviceIdentity, address: object) -> DeviceContact:
-    return DeviceContact(
-        device_id=identity.device_id,
-        client_id=identity.client_id,
-        remote_address=str(address[0]) if isinstance(address, tuple) and address else None,
-        user_agent=identity.user_agent,
-        language=identity.language,
-    )
+def _as_utf8(value: str) -> str:
+    """The library reads headers as ISO 8859-1, which keeps the bytes; what is not ASCII was written as UTF-8."""
+    try:
+        return value.encode("latin-1").decode()
+    except UnicodeError:
+        return value
+
+
+def _visitor(socket: ServerConnection) -> DeviceSocket:
+    if not isinstance(socket, DeviceSocket):
+        raise TypeError("a socket of ours")
+    return socket
+
+
+def _later(socket: ServerConnection, status: HTTPStatus, text: str) -> Response:
+    response = socket.respond(status, text)
+    response.headers["Retry-After"] = RETRY_AFTER_S
+    return response
 
 
 async def _closes_within(server: Server, deadline_s: float) -> bool:

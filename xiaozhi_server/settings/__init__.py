@@ -3,7 +3,15 @@
 from .errors import Fault, SettingsError
 from .loading import Files, load_settings
 from .masking import secrets_of, show
-from .providers import ChosenProvider, ChosenProviders, choose_providers, survey_providers
+from .providers import (
+    ChosenProvider,
+    ChosenProviders,
+    choose_providers,
+    chosen_by,
+    embedded_provider,
+    is_chosen_by_preset,
+    survey_providers,
+)
 from .tree import Settings
 
 __all__ = [
@@ -14,6 +22,9 @@ __all__ = [
     "Settings",
     "SettingsError",
     "choose_providers",
+    "chosen_by",
+    "embedded_provider",
+    "is_chosen_by_preset",
     "load_settings",
     "secrets_of",
     "show",

@@ -14,7 +14,12 @@ class Fault:
     remedy: str
 
     def __str__(self) -> str:
-        return f"{self.source}: {self.key}: {self.what}: {self.remedy}"
+        return printable(f"{self.source}: {self.key}: {self.what}: {self.remedy}")
+
+
+def printable(text: str) -> str:
+    """On one line whatever it holds: keys and values of a file may hold line breaks."""
+    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
 
 
 class SettingsError(Exception):

@@ -14,7 +14,7 @@ from .tree import Settings
 _REMEDIES: dict[Path, str] = {
     ("server", "websocket"): "write it as ws://host:8000/xiaozhi/v1/, or leave it empty",
     ("server", "ota"): "write it as http://host:8003/xiaozhi/ota/, or leave it empty",
-    ("server", "auth", "enabled"): "devices are not checked yet: set it to false and keep the ports in your network",
+    ("server", "trusted_proxies"): "write a list of addresses or networks such as 10.0.0.7 or 172.16.0.0/12",
     ("agent", "id"): "use up to 36 letters, digits, - and _",
     ("agent", "language"): "write it as en, zh or pt-BR",
 }

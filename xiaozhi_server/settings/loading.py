@@ -15,14 +15,16 @@ from .faults import did_you_mean, faults_of
 from .layers import Layer, Path, Tree, dotted, get, leaves, merge, put
 from .reference import translate
 from .reference_providers import REFERENCE_ENTRIES
-from .sources import read_environment, read_file, variable_not_set
-from .tree import PROVIDER_KINDS, Settings
+from .sources import PRESET_LABEL, read_environment, read_file, variable_not_set
+from .tree import PROVIDER_KINDS, SelectedModule, Settings
 
 PROJECT = FilePath(__file__).resolve().parents[2]
 PRESET_VARIABLE = "XIAOZHI_PRESET"
 KEY_VARIABLE = "OPENAI_API_KEY"
 SELECTION: Path = ("selected_module",)
 MEMORY: Path = ("selected_module", "Memory")
+# The kinds that people expect of a preset, in words.
+SPOKEN_KINDS = {"ASR": "recogniser", "LLM": "model", "TTS": "voice"}
 Overrides = Mapping[str, tuple[str, Any]]
 
 
@@ -48,8 +50,7 @@ def load_settings(
     layers = _collect(files, preset, environ, overrides or {})
     notices = [line for layer in layers for line in translate(layer)] + _choose_no_memory(layers)
     values, origins = merge(layers)
-    if not preset:
-        notices += _mention_unused_key(environ, origins)
+    notices += _mention_what_is_left_out(layers) if preset else _mention_unused_key(environ, origins)
     try:
         settings = Settings.model_validate(values)
     except ValidationError as problem:
@@ -62,6 +63,20 @@ def _mention_unused_key(environ: Mapping[str, str], origins: Mapping[Path, str])
     if not environ.get(KEY_VARIABLE) or any(KEY_VARIABLE in label for label in origins.values()):
         return []
     return [f"environment: {KEY_VARIABLE}: is set but not used: start with --preset openai to use it"]
+
+
+def _mention_what_is_left_out(layers: list[Layer]) -> list[str]:
+    """A preset may bring less than a person expects: DeepSeek has a model, but neither recogniser nor voice."""
+    at = next(index for index, layer in enumerate(layers) if layer.source.startswith(PRESET_LABEL))
+    left_out = [
+        (word, get(merge(layers[: at + 1])[0], (*SELECTION, kind)) or SelectedModule.model_fields[kind].default)
+        for kind, word in SPOKEN_KINDS.items()
+        if not any(get(layer.values, (*SELECTION, kind)) for layer in layers[at:])
+    ]
+    if not 0 < len(left_out) < len(SPOKEN_KINDS):
+        return []
+    words, embedded = " and ".join(word for word, _ in left_out), " and ".join(name for _, name in left_out)
+    return [f"{layers[at].source}: selected_module: has no {words}: {embedded} (embedded) stay in use"]
 
 
 def _refuse_variables_not_set(values: Tree, origins: Mapping[Path, str]) -> None:
@@ -107,7 +122,7 @@ def _read_preset(folder: FilePath, name: str, environ: Mapping[str, str]) -> Lay
         remedy = did_you_mean(name, known) or f"choose one of: {', '.join(known) or 'none is installed'}"
         raise SettingsError([Fault("preset", name, "there is no preset of this name", remedy)])
     file = folder / f"{name}.yaml"
-    return read_file(file, environ, label=f"preset {name} ({_shown(file)})")
+    return read_file(file, environ, label=f"{PRESET_LABEL}{name} ({_shown(file)})")
 
 
 def _environment_layer(environ: Mapping[str, str], files: Tree) -> Layer:

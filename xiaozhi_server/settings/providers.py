@@ -13,6 +13,7 @@ from .faults import did_you_mean, environment_name, faults_of
 from .layers import Path, Tree, dotted, origin_of
 from .masking import is_secret_name
 from .reference_providers import (
+    EMBEDDED_ENTRIES,
     INSTEAD,
     REFERENCE_ENTRIES,
     REFERENCE_TYPES,
@@ -20,7 +21,7 @@ from .reference_providers import (
     complete,
     stand_in,
 )
-from .sources import variable_not_set
+from .sources import PRESET_LABEL, variable_not_set
 from .tree import PROVIDER_KINDS, Settings
 
 # Kinds whose providers are not made by the registry, with the types that there are.
@@ -70,6 +71,20 @@ def survey_providers(settings: Settings) -> tuple[ChosenProviders, list[Fault]]:
     return ChosenProviders(chosen, tuple(notices)), faults
 
 
+def embedded_provider(settings: Settings, kind: str) -> ChosenProvider:
+    """The provider of this kind that needs nobody else, with what the settings say about it."""
+    return _Choice(settings, kind, [], EMBEDDED_ENTRIES[kind]).make()
+
+
+def chosen_by(settings: Settings, kind: str) -> str:
+    """Which file, preset, variable or option chose the provider of this kind."""
+    return settings.origins.get(f"selected_module.{kind}", "default")
+
+
+def is_chosen_by_preset(settings: Settings, kind: str) -> bool:
+    return chosen_by(settings, kind).startswith(PRESET_LABEL)
+
+
 def types_of(kind: str) -> list[str]:
     return _OTHER_TYPES.get(kind) or registry.types_of(kind)
 
@@ -77,11 +92,11 @@ def types_of(kind: str) -> list[str]:
 class _Choice:
     """One kind's way from its name in `selected_module` to a checked configuration."""
 
-    def __init__(self, settings: Settings, kind: str, notices: list[str]) -> None:
+    def __init__(self, settings: Settings, kind: str, notices: list[str], wanted: str | None = None) -> None:
         self._kind = kind
         self._entries: dict[str, Tree] = getattr(settings, kind)
         self._origins = {tuple(key.split(".")): label for key, label in settings.origins.items()}
-        self._wanted: str = getattr(settings.selected_module, kind)
+        self._wanted: str = wanted or getattr(settings.selected_module, kind)
         self._notices = notices
 
     def make(self) -> ChosenProvider:

@@ -40,7 +40,8 @@ def _without(name: str, advice: str, *, quiet: bool = False) -> ReferenceKey:
 
 # A key stands for everything below it. Providers have a table of their own in reference_providers.py.
 REFERENCE_KEYS: tuple[ReferenceKey, ...] = (
-    *_used("server.ip", "server.port", "server.http_port", "server.websocket", "server.ota", "server.auth.enabled"),
+    *_used("server.ip", "server.port", "server.http_port", "server.websocket", "server.ota"),
+    *_used("server.auth.enabled", "server.auth.expire_seconds", "server.auth_key"),
     *_used("log.log_level", "log.log_dir", "log.log_file"),
     *_used("close_connection_no_voice_time", "tts_timeout", "enable_greeting", "exit_commands", "wakeup_words"),
     *_used("xiaozhi.audio_params.format", "xiaozhi.audio_params.sample_rate"),
@@ -56,10 +57,10 @@ REFERENCE_KEYS: tuple[ReferenceKey, ...] = (
     _renamed("language", "agent.language"),
     _renamed("summaryMemory", "agent.summary_memory"),
     _without("server.vision_explain", "pictures are not understood yet: leave it out", quiet=True),
-    _without("server.auth.tokens", "device tokens are not checked yet: keep the ports inside your own network"),
-    _without("server.auth.allowed_devices", "devices are not checked yet: keep the ports inside your own network"),
-    _without("server.auth.expire_seconds", "device tokens are not checked yet: leave it out", quiet=True),
-    _without("server.auth_key", "device tokens are not checked yet: leave it out"),
+    _without("server.auth.tokens", "tokens are made by the server, one for each device: leave it out"),
+    _without(
+        "server.auth.allowed_devices", "a device that came first keeps its name: see `devices list`, `devices pair`"
+    ),
     _without("server.mqtt_gateway", "devices come by websocket: leave it out"),
     _without("server.mqtt_signature_key", "devices come by websocket: leave it out"),
     _without("server.mqtt_manager_api", "devices come by websocket: leave it out"),
@@ -104,6 +105,7 @@ REFERENCE_KEYS: tuple[ReferenceKey, ...] = (
 )
 
 IDLE_SECONDS = (60, 110)
+MIN_AUTH_KEY_CHARS = 16
 
 
 def find_key(path: Path) -> ReferenceKey | None:
@@ -158,7 +160,7 @@ def _zone_of_offset(hours: Any) -> str | None:
     """Whole hours east of Greenwich; the sign in the names of these zones is the other way round."""
     try:
         offset = float(hours)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     if not offset.is_integer() or not -12 <= offset <= 14:
         return None
@@ -177,15 +179,33 @@ def _fit_idle_time(layer: Layer) -> list[str]:
         return []
     fitted = lowest if given < lowest else highest
     put(layer.values, path, fitted)
-    return [f"{layer.label(path)}: {dotted(path)}: {given:g} s is outside {lowest} to {highest}: {fitted} is used"]
+    shown = f"{given:g}" if isinstance(given, float) else str(given)[:20]
+    return [f"{layer.label(path)}: {dotted(path)}: {shown} s is outside {lowest} to {highest}: {fitted} is used"]
 
 
-def _drop_placeholder_addresses(layer: Layer) -> list[str]:
-    for path in (("server", "websocket"), ("server", "ota")):
+def _fit_auth_key(layer: Layer) -> list[str]:
+    path: Path = ("server", "auth_key")
+    given = get(layer.values, path)
+    if not isinstance(given, str | int) or given == "" or len(str(given)) >= MIN_AUTH_KEY_CHARS:
+        return []
+    label = layer.label(path)
+    remove(layer.values, path)
+    return (
+        []
+        if "你的" in str(given)
+        else [
+            f"{label}: {dotted(path)}: shorter than {MIN_AUTH_KEY_CHARS} characters could be guessed: "
+            "one that the server makes and keeps is used"
+        ]
+    )
+
+
+def _drop_placeholders(layer: Layer) -> list[str]:
+    for path in (("server", "websocket"), ("server", "ota"), ("server", "auth_key")):
         value = get(layer.values, path)
         if isinstance(value, str) and "你的" in value:
             remove(layer.values, path)
     return []
 
 
-_VALUE_FIXES: tuple[Callable[[Layer], list[str]], ...] = (_fit_idle_time, _drop_placeholder_addresses)
+_VALUE_FIXES: tuple[Callable[[Layer], list[str]], ...] = (_fit_idle_time, _fit_auth_key, _drop_placeholders)

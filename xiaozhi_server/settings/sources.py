@@ -12,11 +12,41 @@ from .errors import Fault, SettingsError
 from .layers import Layer, Path, Tree, leaves, put
 
 ENVIRONMENT_PREFIX = "xiaozhi__"
+# What the label of a preset's layer begins with, and of no other's.
+PRESET_LABEL = "preset "
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
+_MOST_BITS = 63
 
 
-class _StrictLoader(yaml.SafeLoader):
-    """YAML's safe loader, but a key that is given twice is an error instead of a surprise."""
+class _Loader(yaml.SafeLoader):
+    """YAML's safe loader, whose constructors fail with all kinds of errors, but with one kind and a place."""
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            value = super().construct_object(node, deep)
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+            raise _unusable("this value is not of the kind that it looks like", node) from None
+        if isinstance(value, str) and not _is_text(value):
+            raise _unusable("half of a character", node)
+        if isinstance(value, int) and value.bit_length() > _MOST_BITS:
+            raise _unusable("no setting is as large as this number", node)
+        return value
+
+
+def _unusable(what: str, node: yaml.Node) -> yaml.constructor.ConstructorError:
+    return yaml.constructor.ConstructorError(None, None, what, node.start_mark)
+
+
+def _is_text(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+class _StrictLoader(_Loader):
+    """As that one, but a key that is given twice is an error instead of a surprise."""
 
 
 def _mapping_without_doubles(loader: yaml.SafeLoader, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
@@ -57,6 +87,10 @@ def _parse(file: FilePath, source: str) -> Any:
         return yaml.load(text, _StrictLoader)  # noqa: S506 - a subclass of SafeLoader
     except yaml.YAMLError as problem:
         raise SettingsError([_yaml_fault(source, problem)]) from None
+    except RecursionError:
+        raise SettingsError(
+            [Fault(source, "-", "is nested too deep", "check for brackets that nothing closes")]
+        ) from None
 
 
 def _yaml_fault(source: str, problem: yaml.YAMLError) -> Fault:
@@ -114,13 +148,13 @@ def parse_scalar(text: str) -> Any:
         return _parse_container(stripped, text)
     try:
         value = json.loads(stripped)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
     return value if json.dumps(value) == stripped else text
 
 
 def _parse_container(stripped: str, text: str) -> Any:
     try:
-        return yaml.safe_load(stripped)
-    except yaml.YAMLError:
+        return yaml.load(stripped, _Loader)  # noqa: S506 - a subclass of SafeLoader
+    except (yaml.YAMLError, RecursionError):
         return text

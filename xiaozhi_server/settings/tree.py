@@ -4,6 +4,7 @@ The names are the reference server's where the meaning is the same. Names with a
 """
 
 from collections.abc import Mapping
+from ipaddress import ip_network
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
@@ -86,35 +87,59 @@ def _whole_number(value: Any) -> Any:
     return int(value) if isinstance(value, str) and value.isdecimal() else value
 
 
-def _not_there_yet(enabled: bool) -> bool:
-    if enabled:
-        raise ValueError("cannot be switched on")
-    return enabled
-
-
 def _off_is_a_word(value: Any) -> Any:
     """YAML 1.1 reads a bare `off` as false."""
     return "off" if value is False else value
 
 
-class Auth(Section):
-    """Who may come in. Not built yet: the switch is here so that nobody believes it is on."""
+def _networks(texts: tuple[str, ...]) -> tuple[str, ...]:
+    for text in texts:
+        try:
+            ip_network(text, strict=False)
+        except ValueError as problem:
+            raise ValueError(f"{text!r} is no address or network") from problem
+    return texts
 
-    enabled: Annotated[bool, AfterValidator(_not_there_yet)] = False
+
+class Auth(Section):
+    """Who may come in: off, everybody who reaches the ports."""
+
+    enabled: bool = False
+    expire_seconds: int = Field(default=31_536_000, ge=60)
+
+
+class Tls(Section):
+    """Both or none."""
+
+    cert: str = ""
+    key: str = ""
 
 
 class Server(Section):
     ip: str = "0.0.0.0"  # noqa: S104 - devices come from the network
     port: Port = 8000
     http_port: Port = 8003
-    websocket: str = Field(default="", pattern=r"^(wss?://[^/:\s]+(:[0-9]{1,5})?(/[^:\s]*)?)?$")
+    # A device that is given 4000 bytes or more reboots for ever.
+    websocket: str = Field(default="", max_length=900, pattern=r"^(wss?://[^/:\s]+(:[0-9]{1,5})?(/[^:\s]*)?)?$")
     ota: str = Field(default="", pattern=r"^(https?://.+)?$")
     auth: Auth = Auth()
+    auth_key: SecretStr = SecretStr("")
+    tls: Tls = Tls()
+    trusted_proxies: Annotated[tuple[str, ...], AfterValidator(_networks)] = ()
 
 
 class Limits(Section):
     max_connections: int = Field(default=1000, ge=1)
+    max_pending_connections: int = Field(default=500, ge=1)
+    max_http_connections: int = Field(default=500, ge=1)
+    replacements_per_minute: int = Field(default=10, ge=1)
     max_message_bytes: int = Field(default=65_536, ge=4096)
+    max_audio_frame_bytes: int = Field(default=4096, ge=256, le=65_536)
+    messages_per_second: float = Field(default=200.0, ge=20)
+    message_burst: int = Field(default=1000, ge=100)
+    turns_per_minute: int = Field(default=120, ge=1)
+    max_queued_sound_ms: int = Field(default=4000, ge=500, le=60_000)
+    max_unsent_bytes: int = Field(default=262_144, ge=16_384)
     hello_timeout_s: float = Field(default=10.0, gt=0)
     send_timeout_s: float = Field(default=5.0, gt=0)
     drain_timeout_s: float = Field(default=10.0, ge=0)
@@ -201,6 +226,7 @@ class Turn(Section):
     llm_stall_timeout_s: float = Field(default=8.0, gt=0)
     filler_after_ms: int = Field(default=1500, ge=100)
     asr_timeout_s: float = Field(default=8.0, gt=0)
+    spare_voice: bool = True
 
 
 class Settings(Section):

@@ -222,9 +222,21 @@ def test_a_time_zone_that_does_not_exist_is_a_fault(place: Place) -> None:
     assert "agent.timezone: must be a time zone such as Europe/Berlin, or auto: " in place.faults()[0]
 
 
-def test_authentication_that_is_not_there_cannot_be_believed_to_be_on(place: Place) -> None:
-    place.write("data/.config.yaml", "server: {auth: {enabled: true}}")
-    assert "server.auth.enabled: cannot be switched on: devices are not checked yet" in place.faults()[0]
+def test_a_key_that_could_be_guessed_is_not_used(place: Place) -> None:
+    place.write("data/.config.yaml", "server: {auth_key: too-short-a-key, auth: {enabled: true}}")
+    settings = place.load()
+    assert settings.server.auth.enabled
+    assert settings.server.auth_key.get_secret_value() == ""
+    (notice,) = settings.notices
+    assert "server.auth_key: shorter than 16 characters" in notice
+    assert "too-short" not in notice
+
+
+def test_a_proxy_is_an_address_or_a_network(place: Place) -> None:
+    place.write("data/.config.yaml", "server: {trusted_proxies: [10.0.0.7, 'fd00::/8']}")
+    assert place.load().server.trusted_proxies == ("10.0.0.7", "fd00::/8")
+    place.write("data/.config.yaml", "server: {trusted_proxies: [proxy.example]}")
+    assert "server.trusted_proxies: 'proxy.example' is no address or network: write a list of " in place.faults()[0]
 
 
 @pytest.mark.parametrize("text", ["server: {port: yes}", "close_connection_no_voice_time: true", "tts_timeout: on"])

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from aiohttp.http_exceptions import BadHttpMessage
 from loguru import logger
 
 from xiaozhi_server.logs import REPEATED_AFTER_S, setup_logging
@@ -151,3 +152,13 @@ def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
         setup_logging(settings_for(tmp_path), io.StringIO())
     (line,) = caught.value.lines
     assert "log.log_dir: " in line and line.endswith(": choose a folder that you may write")
+
+
+def test_bytes_that_are_no_http_are_one_line_without_the_bytes(tmp_path: Path) -> None:
+    console = io.StringIO()
+    setup_logging(settings_for(tmp_path, "DEBUG"), console)
+    for error in (BadHttpMessage("authorization: Bearer x"), BadHttpMessage("y"), ValueError("ours")):
+        logging.getLogger("aiohttp.server").error("Error handling request", exc_info=error)
+    assert console.getvalue().count("refused what is no HTTP request: BadHttpMessage") == 1
+    assert "Bearer" not in console.getvalue()
+    assert "ValueError: ours" in console.getvalue(), "what is our own fault is shown as before"

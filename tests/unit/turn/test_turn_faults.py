@@ -245,3 +245,50 @@ def test_a_log_that_hangs_for_ever_is_ended() -> None:
 
     with stage(log=NotedLog(delay_s=FOREVER)) as scene:
         run_virtual(scenario(scene))
+
+
+def test_a_spare_voice_speaks_what_the_chosen_one_cannot() -> None:
+    with stage(tts=ScriptedTts(failure=OSError()), spare_tts=ScriptedTts()) as scene:
+        outcome = play(scene, TypedRequest("Hi"))
+        assert scene.device.frames[0].at < 0.5
+        assert shown(scene) == outcome.heard == "Hello there, my friend."
+        assert scene.device.of("alert") == []
+        assert set(outcome.errors) == {"tts:provider_failed"}
+
+
+def test_a_dead_voice_is_not_asked_for_every_sentence_with_a_spare_either() -> None:
+    dead, spare = ScriptedTts(failure=OSError()), ScriptedTts(0.3)
+    with stage(tts=dead, spare_tts=spare, llm=ScriptedLlm("This is one of several sentences. " * 10)) as scene:
+        play(scene, TypedRequest("Hi"))
+        assert len(dead.asked) <= 4
+        assert len(spare.asked) == len(scene.device.sentences) == 10
+
+
+def test_a_voice_that_stalls_is_bridged_within_two_seconds_and_then_replaced() -> None:
+    with stage(tts=ScriptedTts(delay_s=FOREVER), spare_tts=ScriptedTts()) as scene:
+        outcome = play(scene, TypedRequest("Hi"))
+        assert scene.device.frames[0].at < 2.0
+        assert shown(scene) == f"{FILLER} Hello there, my friend."
+        assert outcome.heard == "Hello there, my friend."
+
+
+def test_a_slow_voice_is_bridged_by_a_phrase_in_its_own_sound() -> None:
+    async def scenario(scene: Stage, tts: ScriptedTts) -> None:
+        await warm_phrases(scene.services, ["en"])
+        tts.delay_s = 3.0
+        began_at = asyncio.get_running_loop().time()
+        outcome = await scene.turn(TypedRequest("Hi")).run()
+        assert scene.device.frames[0].at - began_at < 2.0
+        assert shown(scene) == f"{FILLER} Hello there, my friend."
+        assert outcome.errors == ()
+
+    tts = ScriptedTts()
+    with stage(tts=tts) as scene:
+        run_virtual(scenario(scene, tts))
+
+
+def test_a_spare_voice_that_is_dead_too_leaves_the_answer_to_be_read() -> None:
+    with stage(tts=ScriptedTts(delay_s=FOREVER), spare_tts=ScriptedTts(failure=OSError())) as scene:
+        play(scene, TypedRequest("Hi"))
+        assert scene.device.of("tts sentence_start")[0].at < 2.0
+        assert scene.device.of("alert")[0].body["message"] == "Hello there, my friend."

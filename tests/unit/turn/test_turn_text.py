@@ -134,6 +134,7 @@ def test_speakable_never_fails_and_is_clean(text: str) -> None:
     assert spoken == spoken.strip()
 
 
+@pytest.mark.timeout(10)
 @pytest.mark.parametrize("text", ["*" * 5000, "[" * 5000, "<a" * 3000, "| " * 3000, "_a*" * 2000, "\n-" * 3000])
 def test_speakable_is_quick_on_hostile_text(text: str) -> None:
     speakable(text)

@@ -255,6 +255,7 @@ def stage(
     *,
     llm: ScriptedLlm | None = None,
     tts: ScriptedTts | None = None,
+    spare_tts: ScriptedTts | None = None,
     asr: ScriptedAsr | None = None,
     log: NotedLog | None = None,
     memory: MemoryProvider | None = None,
@@ -270,6 +271,7 @@ def stage(
             executor=executor,
             pacer=Pacer(),
             options=options or TurnOptions(),
+            spare_tts=spare_tts,
         )
         yield Stage(services, language, memory)
 

@@ -18,12 +18,13 @@ _JOB_PACKETS = 16  # of one device in one job: a backlog goes in pieces, so that
 
 @dataclass(slots=True)
 class HearingCounters:
-    """Since the start of the process, in packets."""
+    """Since the start of the process, in packets where nothing else is said."""
 
     heard: int = 0
     discarded: int = 0  # came while nobody listened: a wake burst, stale frames after a stop
     overflowed: int = 0
     corrupt: int = 0
+    capped: int = 0  # utterances, not packets: cut off at the longest that is allowed
 
 
 class Hearing:

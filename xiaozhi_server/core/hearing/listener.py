@@ -124,6 +124,7 @@ class Listener:
         self._timers.clear()
         self._queue.clear()
         self._queued_samples = 0
+        self._fed_samples = 0
         self._finishing = None
         self._stream = SoundStream()
         self._recording = self._new_recording()
@@ -144,6 +145,7 @@ class Listener:
             self._set_timer("burst", self._options.burst_hold_ms / 1000, self._burst_is_over)
         self._queue.append((packet, samples))
         self._queued_samples += samples
+        self._fed_samples += samples
         while self._queued_ms > self._options.queue_ms:
             self._queued_samples -= self._queue.popleft()[1]
             self._hearing.counters.overflowed += 1
@@ -158,7 +160,7 @@ class Listener:
 
     def _end_of_recording(self) -> None:
         if self._mode == "manual":
-            if self._recording.duration_ms + self._queued_ms >= self._options.min_manual_ms:
+            if self._fed_samples * 1000 // SAMPLE_RATE >= self._options.min_manual_ms:
                 self.finish("empty_frame")
         elif self._recording.speaking or self._queue or self._in_flight:
             self.finish("empty_frame")
@@ -200,6 +202,8 @@ class Listener:
 
     def _listen_to(self, recording: Recording, heard: Heard) -> None:
         for event in recording.add(heard):
+            if isinstance(event, UtteranceEnded) and event.reason == "cap":
+                self._hearing.counters.capped += 1
             self._on_event(event)
             if recording is not self._recording:
                 return  # the connection has decided otherwise: the rest belongs to nobody
@@ -243,6 +247,7 @@ class Listener:
             self._on_event(event)
 
     def _end(self, reason: EndReason) -> None:
+        self._hearing.counters.capped += reason == "cap"
         event = self._recording.end(reason, self._stream.rest)
         browser_goes_on = reason == "empty_frame" and self._mode != "manual"
         if not browser_goes_on:

@@ -74,7 +74,10 @@ class TurnOptions:
 
 @dataclass(frozen=True, slots=True)
 class TurnServices:
-    """What all turns share. `background` keeps what outlives a turn; `app.py` drains it before it ends."""
+    """What all turns share. `background` keeps what outlives a turn; `app.py` drains it before it ends.
+
+    `spare_tts` speaks what `tts` cannot.
+    """
 
     asr: Asr
     llm: Llm
@@ -85,6 +88,7 @@ class TurnServices:
     options: TurnOptions = field(default_factory=TurnOptions)
     background: Background = field(default_factory=Background)
     phrases: PhraseBook = field(default_factory=PhraseBook)
+    spare_tts: Tts | None = None
 
 
 def _never(_: str) -> bool:

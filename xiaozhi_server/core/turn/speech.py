@@ -17,8 +17,10 @@ from .playback import PacedStream
 from .segment import Segment
 from .voice import Voice
 
-# One failure may be the fault of a single sentence. After two in a row the rest is only shown.
+# One failure may be the fault of a single sentence. After two in a row the voice is asked no more in this answer.
 FAILURES_OF_A_DEAD_VOICE: Final = 2
+# The spare voice is on this machine.
+SPARE_TIMEOUT_S: Final = 2.0
 
 
 class Speech:
@@ -37,8 +39,10 @@ class Speech:
         pieces_ahead: int,
         first_audio_timeout_s: float,
         on_first_audio: Callable[[], None],
+        spare: Voice | None = None,
     ) -> None:
         self._voice = voice
+        self._spare = spare
         self._stream = stream
         self._floor = floor
         self._phrases = phrases
@@ -87,12 +91,40 @@ class Speech:
             [segment.text for segment in self._segments if segment.has_failed and not segment.made_frames]
         )
 
-    def show_waiting(self) -> bool:
-        """Show the text for which the voice keeps everybody waiting; False: there is none."""
-        if self._head >= len(self._segments):
-            return False
-        self._show(self._segments[self._head])
-        return True
+    @property
+    def is_waiting_for_voice(self) -> bool:
+        """There is something to say, and no sound of it yet."""
+        return self._head < len(self._segments)
+
+    def bridge(self, text: str) -> None:
+        """Say one of the server's phrases before the text for which the voice keeps everybody waiting.
+
+        Where nobody can say it in time, that text is shown.
+        """
+        waiting = self._segments[self._head]
+        kept = self._phrases.get(text, self._language)
+        if waiting.is_queued:  # in the middle of a sentence nothing is put in between
+            self._show(waiting)
+        elif kept is not None:
+            self._play_bridge(text, kept)
+        elif self._spare is not None:
+            self._group.create_task(self._bridge_by(self._spare, waiting, text))
+        else:
+            self._show(waiting)
+
+    async def _bridge_by(self, spare: Voice, waiting: Segment, text: str) -> None:
+        packets: list[bytes] = []
+        error = await spare.speak(text, self._language, SPARE_TIMEOUT_S, packets.extend)
+        if error is not None:
+            self._show(waiting)
+        elif not waiting.is_queued:  # else the voice has come meanwhile
+            self._play_bridge(text, packets)
+
+    def _play_bridge(self, text: str, packets: Sequence[bytes]) -> None:
+        self._stream.add(self._lead_in)
+        self._lead_in = ()
+        self._stream.mark(partial(self._floor.show_sentence, text))
+        self._stream.add(packets)
 
     def _add(self, segment: Segment) -> None:
         self._segments.append(segment)
@@ -110,13 +142,26 @@ class Speech:
         if kept is not None:
             self._deliver(segment, list(kept))
             self._complete(segment)
-        elif self._failures_in_a_row >= FAILURES_OF_A_DEAD_VOICE:
+        elif self._is_voice_dead and self._spare is None:
             segment.has_failed = True
             self._complete(segment)
         else:
             self._group.create_task(self._speak(segment))
 
+    @property
+    def _is_voice_dead(self) -> bool:
+        return self._failures_in_a_row >= FAILURES_OF_A_DEAD_VOICE
+
     async def _speak(self, segment: Segment) -> None:
+        if not self._is_voice_dead:
+            await self._speak_by_voice(segment)
+        else:
+            segment.has_failed = True
+        if segment.has_failed and not segment.made_frames and self._spare is not None:
+            await self._speak_by_spare(self._spare, segment)
+        self._complete(segment)
+
+    async def _speak_by_voice(self, segment: Segment) -> None:
         made: list[bytes] = []
 
         def deliver(packets: list[bytes]) -> None:
@@ -127,11 +172,15 @@ class Speech:
         error = await self._voice.speak(segment.text, self._language, segment.first_audio_timeout_s, deliver)
         if error is not None:
             self._note_failure(segment, error)
-        else:
-            self._failures_in_a_row = 0
-            if segment.is_own:
-                self._phrases.put(segment.text, self._language, tuple(made))
-        self._complete(segment)
+            return
+        self._failures_in_a_row = 0
+        if segment.is_own:
+            self._phrases.put(segment.text, self._language, tuple(made))
+
+    async def _speak_by_spare(self, spare: Voice, segment: Segment) -> None:
+        """Not kept, even where it is a phrase of our own: the voice itself shall speak it as soon as it can."""
+        error = await spare.speak(segment.text, self._language, SPARE_TIMEOUT_S, partial(self._deliver, segment))
+        segment.has_failed = error is not None
 
     def _note_failure(self, segment: Segment, error: TurnError) -> None:
         self.errors.append(error)

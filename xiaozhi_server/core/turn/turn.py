@@ -33,7 +33,7 @@ from .patience import Patience
 from .prompt import build_messages
 from .speech import Speech
 from .stages import recall, think, transcribe
-from .warm import make_voice
+from .warm import make_spare_voice, make_voice
 
 __all__ = [
     "AnnounceRequest",
@@ -185,10 +185,13 @@ class Turn:
         self._say_own(phrase(which, self._context.language))
 
     def _break_silence(self) -> None:
-        """Too long a silence: show the text that waits for its sound, or say that it takes a moment."""
+        """Too long a silence: say that it takes a moment, ahead of the text that waits for its sound."""
         self._floor.begin()
-        if not self._speech.show_waiting():
-            self._speech.say_own(phrase(Phrase.FILLER, self._context.language), FILLER_TIMEOUT_S)
+        filler = phrase(Phrase.FILLER, self._context.language)
+        if self._speech.is_waiting_for_voice:
+            self._speech.bridge(filler)
+        else:
+            self._speech.say_own(filler, FILLER_TIMEOUT_S)
 
     async def _wind_up(self, kind: OutcomeKind) -> TurnOutcome:
         """Everything is on its way: write it down while the device plays its last frames, then give the device back."""
@@ -270,4 +273,5 @@ class Turn:
             pieces_ahead=options.sentences_ahead,
             first_audio_timeout_s=options.tts_first_audio_timeout_s,
             on_first_audio=lambda: self._note_time("first_audio"),
+            spare=make_spare_voice(self._services),
         )

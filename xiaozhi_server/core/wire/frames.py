@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from .messages import Unusable
 
 MAX_PACKET_BYTES = 4_096
+OVERSIZE = "oversize audio frame"
 MISFITS_OF_A_BARE_SENDER = 3
 
 _V2 = struct.Struct(">HHIII")  # version, type, reserved, timestamp in ms, payload size
 _V3 = struct.Struct(">BBH")  # type, reserved, payload size
+_HEAD_BYTES = {1: 0, 2: _V2.size, 3: _V3.size}
 _OPUS = 0
 
 
@@ -29,15 +31,17 @@ class FrameCodec:
     in a row settle that it means bare packets, in both directions.
     """
 
-    __slots__ = ("_misfits", "version")
+    __slots__ = ("_max_packet_bytes", "_misfits", "version")
 
-    def __init__(self, version: int) -> None:
+    def __init__(self, version: int, max_packet_bytes: int = MAX_PACKET_BYTES) -> None:
+        """What is larger is not read; what is written is bounded by what a device can take."""
         self.version = version if version in (2, 3) else 1
+        self._max_packet_bytes = max_packet_bytes
         self._misfits = 0
 
     def decode(self, frame: bytes) -> AudioFrame | Unusable:
-        if len(frame) > MAX_PACKET_BYTES + _V2.size:
-            return Unusable("oversize audio frame")
+        if len(frame) > self._max_packet_bytes + _HEAD_BYTES[self.version]:
+            return Unusable(OVERSIZE)
         if self.version == 1:
             return AudioFrame(frame)
         decoded = _decode_v2(frame) if self.version == 2 else _decode_v3(frame)

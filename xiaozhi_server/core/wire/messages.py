@@ -4,6 +4,7 @@ Knows nothing of sockets or of what a message leads to.
 """
 
 import json
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NoReturn, TypeAlias, TypeVar
@@ -109,7 +110,7 @@ def parse_device_message(text: str) -> DeviceMessage | Unusable:
 
 def _load(text: str) -> dict[str, Any] | Unusable:
     try:
-        value = json.loads(text, parse_constant=_refuse_constant)
+        value = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
     except (ValueError, RecursionError):
         return Unusable("not JSON")
     if not isinstance(value, dict):
@@ -121,6 +122,14 @@ def _load(text: str) -> dict[str, Any] | Unusable:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(name)
+
+
+def _finite(digits: str) -> float:
+    """1e999 is well-formed and reads as infinity, which no JSON could say again."""
+    value = float(digits)
+    if not math.isfinite(value):
+        raise ValueError("infinity")
+    return value
 
 
 def _may_be_deep(text: str) -> bool:
