@@ -66,7 +66,7 @@ async def test_a_second_start_is_as_good_as_the_first(tmp_path: Path) -> None:
     for _ in range(2):
         async with ServerProcess(tmp_path) as server, SimulatedDevice(server.ota_url) as device:
             await device.boot()
-            assert (await device.say_text("Hello")).finished
+            assert (await device.say_text("My dog is called Rex.")).finished
 
 
 @pytest.mark.parametrize("option", ["--port", "--http-port"])

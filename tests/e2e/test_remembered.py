@@ -2,15 +2,27 @@
 
 import asyncio
 import random
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from firmware_sim.device import SimulatedDevice
 from tests.support.facts import Fact, draw_facts
 from tests.support.server_process import ServerProcess
 
 MAC = "02:00:00:00:00:01"
+OTHER_MAC = "02:00:00:00:00:02"
+
+# A server takes seconds to come and go: the tests that want it as it is by default share one, and a loop with it.
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ServerProcess]:
+    async with ServerProcess(tmp_path_factory.mktemp("shared")) as server:
+        yield server
 
 
 def mac_of(number: int) -> str:
@@ -39,26 +51,25 @@ async def each_is_asked(server: ServerProcess, facts: list[Fact], *, neighbour: 
     return [answer for (answer,) in await asyncio.gather(*asked)]
 
 
-@pytest.mark.parametrize("seed", [random.randrange(10**6) for _ in range(3)])
-async def test_the_second_session_knows_what_the_first_was_told(tmp_path: Path, seed: int) -> None:
+async def test_the_second_session_knows_what_the_first_was_told(shared: ServerProcess) -> None:
+    seed = random.randrange(10**6)
     facts = draw_facts(seed)
-    async with ServerProcess(tmp_path) as server:
-        await each_tells_one(server, facts)
-        answers = await each_is_asked(server, facts)
-        for fact, answer in zip(facts, answers, strict=True):
-            assert fact.answer in answer, f"seed {seed}: {fact.question} {answer}"
-        strangers_answers = await each_is_asked(server, facts, neighbour=1)
-        for fact, answer in zip(facts, strangers_answers, strict=True):
-            assert fact.answer not in answer, f"seed {seed}: another household was told"
-
-
-async def test_one_person_tells_it_all_and_is_asked_for_it_all(tmp_path: Path) -> None:
-    facts = draw_facts(random.randrange(10**6))
-    async with ServerProcess(tmp_path) as server:
-        await tell(server, MAC, *(fact.statement for fact in facts))
-        answers = await tell(server, MAC, *(fact.question for fact in facts))
+    await each_tells_one(shared, facts)
+    answers = await each_is_asked(shared, facts)
     for fact, answer in zip(facts, answers, strict=True):
-        assert fact.answer in answer
+        assert fact.answer in answer, f"seed {seed}: {fact.question} {answer}"
+    strangers_answers = await each_is_asked(shared, facts, neighbour=1)
+    for fact, answer in zip(facts, strangers_answers, strict=True):
+        assert fact.answer not in answer, f"seed {seed}: another household was told"
+
+
+async def test_one_person_tells_it_all_and_is_asked_for_it_all(shared: ServerProcess) -> None:
+    seed = random.randrange(10**6)
+    facts = draw_facts(seed)
+    await tell(shared, MAC, *(fact.statement for fact in facts))
+    answers = await tell(shared, MAC, *(fact.question for fact in facts))
+    for fact, answer in zip(facts, answers, strict=True):
+        assert fact.answer in answer, f"seed {seed}: {fact.question} {answer}"
 
 
 async def test_without_memory_the_same_conversation_knows_nothing(tmp_path: Path) -> None:
@@ -82,10 +93,10 @@ async def test_killed_right_after_the_answers_and_still_remembered(tmp_path: Pat
         assert fact.answer in answer
 
 
-async def test_the_reply_is_real_sound_paced_for_the_device(tmp_path: Path) -> None:
-    async with ServerProcess(tmp_path) as server, SimulatedDevice(server.ota_url, mac=MAC) as device:
+async def test_the_reply_is_real_sound_paced_for_the_device(shared: ServerProcess) -> None:
+    async with SimulatedDevice(shared.ota_url, mac=OTHER_MAC) as device:
         await device.boot()
-        reply = await device.say_text("Hello, who are you?")
+        reply = await device.say_text("My dog is called Rex.")
     assert reply.finished
     assert reply.decode_errors == 0
     assert reply.overflows == reply.dropped == reply.unplayable == 0
@@ -95,14 +106,13 @@ async def test_the_reply_is_real_sound_paced_for_the_device(tmp_path: Path) -> N
     assert reply.duration_s > 0.5
 
 
-async def test_nothing_that_was_said_is_in_the_log(tmp_path: Path) -> None:
+async def test_nothing_that_was_said_is_in_the_log(shared: ServerProcess) -> None:
     facts = draw_facts(random.randrange(10**6))
-    async with ServerProcess(tmp_path) as server:
-        await each_tells_one(server, facts)
-    assert f"[{mac_of(0)} " in server.log
+    await each_tells_one(shared, facts)
+    assert f"[{mac_of(0)} " in shared.log
     for fact in facts:
-        assert fact.answer not in server.log
-        assert fact.answer not in server.text
+        assert fact.answer not in shared.log
+        assert fact.answer not in shared.text
 
 
 async def test_at_debug_the_log_shows_memory_operations(tmp_path: Path) -> None:

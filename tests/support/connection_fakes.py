@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from xiaozhi_server.core.bounds import Bound
 from xiaozhi_server.core.connection import ConnectionHandler, ConnectionOptions, ConnectionServices
 from xiaozhi_server.core.device_socket import LEFT, Message
 from xiaozhi_server.core.hearing.events import HearingEvent, ListenMode, UtteranceEnded
@@ -200,6 +201,7 @@ class FakeObserver:
     closed: list[str] = field(default_factory=list)
     ignored: list[str] = field(default_factory=list)
     outcomes: list[str] = field(default_factory=list)
+    bounds: list[str] = field(default_factory=list)
     somebody_left: asyncio.Event = field(default_factory=asyncio.Event)
 
     def connection_opened(self) -> None:
@@ -214,6 +216,9 @@ class FakeObserver:
 
     def turn_over(self, outcome: TurnOutcome) -> None:
         self.outcomes.append(outcome.kind)
+
+    def bound_reached(self, bound: Bound) -> None:
+        self.bounds.append(bound)
 
 
 async def no_memory(_: Binding) -> MemoryProvider | None:

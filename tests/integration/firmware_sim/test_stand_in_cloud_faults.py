@@ -109,6 +109,12 @@ async def test_nonsense_is_a_whole_answer_without_sense(service: Service, mode: 
         assert not makes_sense(service, await ask.whole(service))
 
 
+async def test_a_recogniser_that_heard_nothing_says_so() -> None:
+    async with caller() as ask:
+        set_fault(ask.cloud, "transcription", Fault(mode="empty"))
+        assert json.loads(await ask.whole("transcription")) == {"text": ""}
+
+
 @pytest.mark.parametrize("service", SERVICES)
 async def test_a_cut_connection_gives_no_answer(service: Service) -> None:
     async with caller() as ask:

@@ -1,7 +1,6 @@
 """The provider on a real engine: the port's promises, above all that a turn never waits for memory."""
 
 import asyncio
-import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -90,9 +89,8 @@ async def test_an_embedder_that_hangs_leaves_words(start_engine: Any) -> None:
     async with start_engine(HangingEmbedder()) as engine:
         memory = await provider(engine)
         await memory.save_memory([TEAL])
-        started = time.perf_counter()
-        assert [one.text for one in await memory.recall("favourite colour", 5, 1.0)] == [TEAL.content]
-        assert time.perf_counter() - started < 1.0
+        async with asyncio.timeout(5):
+            assert [one.text for one in await memory.recall("favourite colour", 5, 1.0)] == [TEAL.content]
 
 
 async def test_a_database_that_does_not_answer_holds_nobody_up(engine: MemoryEngine, pool: Pool) -> None:
@@ -100,10 +98,9 @@ async def test_a_database_that_does_not_answer_holds_nobody_up(engine: MemoryEng
     await memory.save_memory([TEAL])
     async with pool.connection() as connection:
         await connection.execute("LOCK TABLE memory_entry IN ACCESS EXCLUSIVE MODE")
-        started = time.perf_counter()
-        for _ in range(10):
-            assert await memory.recall("colour", 5, 0.08) == []
-        assert time.perf_counter() - started < 1.0
+        async with asyncio.timeout(5):
+            for _ in range(10):
+                assert await memory.recall("colour", 5, 0.08) == []
         await connection.rollback()
     await memory.close()
     assert await (await provider(engine)).recall("colour", 5, 2.0) != []

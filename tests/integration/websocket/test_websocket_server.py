@@ -258,7 +258,8 @@ async def test_closing_does_not_wait_for_a_device_that_never_answers_a_close() -
 
 
 async def test_a_client_that_does_not_read_is_dropped() -> None:
-    async with serving(replace(OPTIONS, send_deadline_s=0.2)) as (server, stage, port):
+    options = replace(OPTIONS, send_deadline_s=0.2, messages_per_second=1e6)
+    async with serving(options) as (server, stage, port):
         raw = await RawDevice.come(port)
         raw.send(1, HELLO.encode())
         await raw.frame()
