@@ -129,11 +129,12 @@ class DesktopClient(OtherClient):
 
     @classmethod
     async def come(cls, ota_url: str, frame_ms: int) -> Self:
-        url = await _settle_with_ota(ota_url, cls.mac)
+        mac = f"{cls.mac[:-2]}{frame_ms}"
+        url = await _settle_with_ota(ota_url, mac)
         headers = {
             "Authorization": "Bearer test-token",  # what it makes of an empty one
             "Protocol-Version": "1",
-            "Device-Id": cls.mac,
+            "Device-Id": mac,
             "Client-Id": "8d6e35d8-55d2-4a3c-93a5-0d9f4d3ac7b5",
         }
         client = cls(await connect(url, additional_headers=headers, ping_interval=20, ping_timeout=20))

@@ -10,6 +10,7 @@ from ..core.bounds import OnBound
 
 MAX_REQUEST_BYTES = 256 * 1024
 SHUTDOWN_S = 2.0
+TLS_HANDSHAKE_S = 10.0
 LINGER_S = 1.0  # for the rest of a body that was not read
 
 
@@ -44,7 +45,14 @@ class HttpServer:
         await self._runner.setup()
         loop = asyncio.get_running_loop()
         try:
-            self._listener = await loop.create_server(self._accept, self._host, self._port, ssl=self._tls, backlog=1024)
+            self._listener = await loop.create_server(
+                self._accept,
+                self._host,
+                self._port,
+                ssl=self._tls,
+                backlog=1024,
+                ssl_handshake_timeout=TLS_HANDSHAKE_S if self._tls else None,
+            )
         except OSError:
             await self._runner.cleanup()
             raise

@@ -197,15 +197,9 @@ async def test_e06_after_hellos_that_make_no_sense_a_good_one_is_waited_for(worl
             assert client.kinds == ["hello", "pong"], texts
 
 
-async def test_e07_a_bare_hello_means_16_khz_and_60_ms(world: EdgeWorld) -> None:
-    hellos: tuple[dict[str, Any], ...] = (
-        {"type": "hello"},
-        {"type": "hello", "device_id": "x", "device_name": "web", "token": "t", "features": {"mcp": True}},
-        {"type": "hello", "features": None, "audio_params": None, "transport": None, "version": None},
-        {"type": "hello", "features": [], "audio_params": [], "transport": 1, "version": "one"},
-    )
-    for hello in hellos:
-        async with edge_client(world.url, greet=False) as client:
+async def test_e07_a_bare_hello_means_16_khz_and_60_ms(database_dsn: str, tmp_path: Path) -> None:
+    async def talk(world: EdgeWorld, number: int, hello: dict[str, Any]) -> None:
+        async with edge_client(world.url, device_id=f"device-{number}", greet=False) as client:
             answer = await client.greet(**hello)
             assert answer["transport"] == "websocket"
             assert answer["session_id"]
@@ -216,14 +210,29 @@ async def test_e07_a_bare_hello_means_16_khz_and_60_ms(world: EdgeWorld) -> None
             assert (await client.wait("stt"))["text"] == "Stop."
             await client.reply()
 
+    hellos: tuple[dict[str, Any], ...] = (
+        {"type": "hello"},
+        {"type": "hello", "device_id": "x", "device_name": "web", "token": "t", "features": {"mcp": True}},
+        {"type": "hello", "features": None, "audio_params": None, "transport": None, "version": None},
+        {"type": "hello", "features": [], "audio_params": [], "transport": 1, "version": "one"},
+    )
+    async with edge_world(database_dsn, tmp_path) as world, asyncio.TaskGroup() as group:
+        for number, hello in enumerate(hellos):
+            group.create_task(talk(world, number, hello))
 
-async def test_e08_another_sound_format_is_answered_by_our_own(world: EdgeWorld) -> None:
+
+async def test_e08_another_sound_format_is_answered_by_our_own(database_dsn: str, tmp_path: Path) -> None:
     ours = {"format": "opus", "sample_rate": 24_000, "channels": 1, "frame_duration": 60}
-    for audio_format in ("pcm", "opus+ogg", "", 7, None):
+
+    async def talk(world: EdgeWorld, number: int, audio_format: object) -> None:
         wishes = {"format": audio_format, "sample_rate": 44_100, "channels": 2, "frame_duration": 35}
-        async with edge_client(world.url, greet=False) as client:
+        async with edge_client(world.url, device_id=f"device-{number}", greet=False) as client:
             assert (await client.greet(**HELLO, audio_params=wishes))["audio_params"] == ours
             await has_a_turn(client)
+
+    async with edge_world(database_dsn, tmp_path) as world, asyncio.TaskGroup() as group:
+        for number, audio_format in enumerate(("pcm", "opus+ogg", "", 7, None)):
+            group.create_task(talk(world, number, audio_format))
 
 
 async def test_e09_a_second_hello_is_not_answered_and_disturbs_nothing(world: EdgeWorld) -> None:

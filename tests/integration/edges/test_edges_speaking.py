@@ -109,14 +109,9 @@ async def test_e45_what_an_aborted_turn_waited_for_is_not_spoken_later(database_
         assert SPOKEN not in [event.field("text") for event in wire.events]
 
 
-@pytest.mark.parametrize(
-    "reasons",
-    [[{}, {"reason": "wake_word_detected"}, {"reason": "x" * 5000}, {"reason": 5}, {"reason": None}]],
-    ids=["E46"],
-)
-async def test_e46_the_reason_of_an_abort_changes_nothing(
-    database_dsn: str, tmp_path: Path, reasons: list[dict[str, object]]
-) -> None:
+async def test_e46_the_reason_of_an_abort_changes_nothing(database_dsn: str, tmp_path: Path) -> None:
+    reasons: list[dict[str, object]] = [{}]
+    reasons += [{"reason": reason} for reason in ("wake_word_detected", "x" * 5000, None, 5)]
     async with wire_world(database_dsn, tmp_path) as world, await world.wire() as wire:
         for reason in reasons:
             await speaking(wire)

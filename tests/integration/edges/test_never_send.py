@@ -120,6 +120,7 @@ async def test_never_an_ota_answer_that_freezes_or_loops_a_device(database_dsn: 
     async with running_server(database_dsn, tmp_path) as server:
         answers = await ota_answers(server)
     assert len(answers) > len(ODD_VERSIONS) + len(ODD_HOSTS)
+    assert any(b"/board-x_1.0.1.bin" in answer.body for _, answer in answers)
     for asked, answer in answers:
         assert 0 < len(answer.body) < 8192, asked
         if answer.status == 200 and "activate" not in asked:

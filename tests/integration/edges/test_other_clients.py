@@ -1,8 +1,7 @@
 """Section 6 of the device protocol: a desktop program and a web page hold whole conversations, with their habits."""
 
+import asyncio
 from pathlib import Path
-
-import pytest
 
 from tests.support.edge_world import edge_world
 from tests.support.other_clients import BrowserClient, DesktopClient, OtherClient
@@ -16,41 +15,44 @@ async def is_answered(client: OtherClient, text: str) -> None:
     assert not client.was_cut_off
 
 
-@pytest.mark.parametrize("frame_ms", [20, 40, 60])
-async def test_section_6_a_desktop_client_holds_a_whole_conversation(
-    database_dsn: str, tmp_path: Path, frame_ms: int
-) -> None:
+async def test_section_6_a_desktop_client_holds_a_whole_conversation(database_dsn: str, tmp_path: Path) -> None:
     async with edge_world(database_dsn, tmp_path) as world:
-        async with await DesktopClient.come(world.server.ota_url, frame_ms) as client:
-            await client.start("auto")
-            await client.start("auto")
-            for text in ("Thank you.", "Stop."):  # the second without a start by hand
-                await client.say(text)
-                await client.keep_quiet()
-                await is_answered(client, text)
-
-            client.forget()
-            await client.say("Thank you.")
-            await client.keep_quiet()
-            await client.wait("tts", state="sentence_start")
-            await client.abort()
-            await client.wait("tts", state="stop")
-            client.forget()
-            await client.say("Stop.")
-            await client.keep_quiet()
-            await is_answered(client, "Stop.")
-
-            await client.start("auto")
-            await client.listen("detect", text="Thank you.")
-            await is_answered(client, "Thank you.")
-
-            await client.start("manual")
-            await client.say("Stop.")
-            await client.listen("stop")
-            await is_answered(client, "Stop.")
-            assert not client.faults
+        async with asyncio.TaskGroup() as group:
+            for frame_ms in (20, 40, 60):
+                group.create_task(desktop_conversation(world.server.ota_url, frame_ms))
         await world.connections_are(0)
-        assert world.heard == 5
+        assert world.heard == 5 * 3
+
+
+async def desktop_conversation(ota_url: str, frame_ms: int) -> None:
+    async with await DesktopClient.come(ota_url, frame_ms) as client:
+        await client.start("auto")
+        await client.start("auto")
+        for text in ("Thank you.", "Stop."):  # the second without a start by hand
+            await client.say(text)
+            await client.keep_quiet()
+            await is_answered(client, text)
+
+        client.forget()
+        await client.say("Thank you.")
+        await client.keep_quiet()
+        await client.wait("tts", state="sentence_start")
+        await client.abort()
+        await client.wait("tts", state="stop")
+        client.forget()
+        await client.say("Stop.")
+        await client.keep_quiet()
+        await is_answered(client, "Stop.")
+
+        await client.start("auto")
+        await client.listen("detect", text="Thank you.")
+        await is_answered(client, "Thank you.")
+
+        await client.start("manual")
+        await client.say("Stop.")
+        await client.listen("stop")
+        await is_answered(client, "Stop.")
+        assert not client.faults
 
 
 async def test_section_6_a_web_page_holds_a_whole_conversation(database_dsn: str, tmp_path: Path) -> None:
