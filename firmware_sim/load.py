@@ -4,7 +4,7 @@ import asyncio
 import random
 import statistics
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -15,6 +15,7 @@ from firmware_sim.speech import speak
 
 LoadMode = Literal["auto", "manual", "realtime", "idle"]
 Progress = Callable[[str], None]
+Step = Callable[[SimulatedDevice], Coroutine[None, None, None]]
 
 # About 2.2 seconds of speech.
 PHRASE = "Please tell me what you know about my favourite colour."
@@ -112,21 +113,31 @@ class Load:
         return SimulatedDevice(self._plan.ota_url, mac=mac, habits=Habits(mcp=False))
 
     async def _all_connected(self, devices: Iterable[SimulatedDevice]) -> list[SimulatedDevice]:
-        found = await asyncio.gather(*(self._connect(device) for device in devices))
-        return [device for device in found if device is not None]
+        """All boot before the first connects: a hello is not to wait for somebody else's start."""
+        booted = await self._each(self._boot, devices)
+        return await self._each(self._connect, booted)
 
-    async def _connect(self, device: SimulatedDevice) -> SimulatedDevice | None:
-        loop = asyncio.get_running_loop()
+    async def _each(self, step: Step, devices: Iterable[SimulatedDevice]) -> list[SimulatedDevice]:
+        done = await asyncio.gather(*(self._attempt(step, device) for device in devices))
+        return [device for device in done if device is not None]
+
+    async def _attempt(self, step: Step, device: SimulatedDevice) -> SimulatedDevice | None:
         async with self._connecting:
             try:
-                await device.boot()
-                began = loop.time()
-                await device.connect()
+                await step(device)
             except (FirmwareError, OSError) as error:
-                self._result.failures[f"connect: {type(error).__name__}"] += 1
+                self._result.failures[f"{step.__name__.strip('_')}: {type(error).__name__}"] += 1
                 return None
-            self._result.hello_ms.append((loop.time() - began) * 1000)
         return device
+
+    async def _boot(self, device: SimulatedDevice) -> None:
+        await device.boot()
+
+    async def _connect(self, device: SimulatedDevice) -> None:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        await device.connect()
+        self._result.hello_ms.append((loop.time() - began) * 1000)
 
     async def _talk(self, device: SimulatedDevice, packets: Sequence[bytes], mode: Mode) -> None:
         loop = asyncio.get_running_loop()

@@ -3,9 +3,7 @@
 What the alignment finds missing is missing in the text, so lost sound shows. It knows sound and text, nothing of HTTP.
 """
 
-import hashlib
 import re
-from collections import OrderedDict
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -29,7 +27,6 @@ _LENGTH_REACH_FRAMES = 60
 _COARSE_STEP = 2
 _SHORT_LIST = 4
 _HEARD_SHARE = 0.65
-_MEMO = 512
 _WORD = re.compile(r"[\u3400-\u9fff]|[^\s\u3400-\u9fff]+\s*")
 
 Matrix = NDArray[np.float32]
@@ -54,7 +51,6 @@ class Recogniser:
 
     def __init__(self, phrases: Iterable[str] = ()) -> None:
         self._phrases: dict[str, tuple[_Phrase, ...]] = {}
-        self._memo: OrderedDict[bytes, str] = OrderedDict()
         self.learn(*phrases)
 
     @property
@@ -65,18 +61,9 @@ class Recogniser:
         for text in phrases:
             if text not in self._phrases:
                 self._phrases[text] = _render(text)
-        self._memo.clear()
 
     def transcribe(self, pcm: bytes) -> str:
         """What s16le mono sound at 16 kHz says; empty when it is no known phrase."""
-        key = hashlib.blake2b(pcm, digest_size=16).digest()
-        if key not in self._memo:
-            self._memo[key] = self._listen(pcm)
-            if len(self._memo) > _MEMO:
-                self._memo.popitem(last=False)
-        return self._memo[key]
-
-    def _listen(self, pcm: bytes) -> str:
         sound = _trim(_features(pcm))
         candidates = [
             phrase

@@ -20,6 +20,7 @@ from aiohttp import web
 
 from firmware_sim.cloud.answers import Answer, answer
 from firmware_sim.cloud.faults import SERVICES, Fault, Faults, Service
+from firmware_sim.cloud.form import read_form
 from firmware_sim.cloud.listening import RATE, Recogniser
 from firmware_sim.cloud.shapes import chat_events, completion
 from firmware_sim.cloud.sounds import CONTENT_TYPES, UnreadableError, read_sound, speech_file
@@ -27,6 +28,7 @@ from firmware_sim.phrases import vocabulary
 
 _MAX_UPLOAD_BYTES = 32 << 20
 _LONGEST_STALL_S = 600.0
+_TRANSCRIPTS_KEPT = 512
 _CHUNK_BYTES = 4096
 _GARBAGE = bytes(range(256)) * 4
 _NOT_JSON = b"<html>502 no, this is not what you asked for"
@@ -84,6 +86,7 @@ class StandInCloud:
         self._api_key = api_key
         self._dimensions = dimensions
         self._recogniser = Recogniser()
+        self._transcripts: dict[bytes, str] = {}
         self._stop = _Stop()
         self._runner: web.AppRunner | None = None
         self._worker: ThreadPoolExecutor | None = None
@@ -115,6 +118,7 @@ class StandInCloud:
     def learn(self, *phrases: str) -> None:
         """Add to what its recogniser can hear."""
         self._phrases += phrases
+        self._transcripts.clear()
 
     async def warm_up(self) -> None:
         """Learn the vocabulary now instead of with the first transcription (about 10 ms a phrase)."""
@@ -213,21 +217,29 @@ class StandInCloud:
         return await self._send(request, "text/event-stream", events, fault)
 
     async def _transcribe(self, request: web.Request, fault: Fault) -> web.StreamResponse:
-        form = await request.post()
-        upload = form.get("file")
-        if not isinstance(upload, web.FileField):
+        form = read_form(request.headers.get("Content-Type", ""), await request.read())
+        data = form.get("file")
+        if data is None:
             return _error(400, "there is no file")
-        with upload.file:
-            data = upload.file.read()
         try:
-            text: str = await self._work(self._hear, data)
+            text = await self._heard(data)
         except UnreadableError as error:
             return _error(400, f"the file cannot be read: {error}")
-        self._note("transcription", {"bytes": len(data), "text": text, "language": form.get("language")})
-        if form.get("response_format") == "text":
+        language = form.get("language", b"").decode() or None
+        self._note("transcription", {"bytes": len(data), "text": text, "language": language})
+        if form.get("response_format") == b"text":
             plain = {"garbage": _GARBAGE, "empty": b""}.get(fault.mode, text.encode())
             return await self._send(request, "text/plain", [plain], fault)
         return await self._reply(request, {"text": text}, fault, empty={"text": ""})
+
+    async def _heard(self, data: bytes) -> str:
+        """A file that came before is known at once, so that a load measures the server and not this recogniser."""
+        key = hashlib.blake2b(data, digest_size=16).digest()
+        if key not in self._transcripts:
+            if len(self._transcripts) >= _TRANSCRIPTS_KEPT:
+                self._transcripts.clear()
+            self._transcripts[key] = await self._work(self._hear, data)
+        return self._transcripts[key]
 
     def _hear(self, data: bytes) -> str:
         self._learn_all()
