@@ -4,6 +4,7 @@ of the conversation, of the store or of the wire.
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import sys
@@ -98,6 +99,9 @@ async def _serve(settings: Settings, chosen: ChosenProviders) -> None:
         await asyncio.wait({start, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if start.done():
             websocket_port, http_port = start.result()
+            # What was loaded stays: the collector need not look through it again in the middle of somebody's turn.
+            gc.collect()
+            gc.freeze()
             banner = Banner(settings, application.providers.chosen)
             sys.stdout.write(banner.text(websocket_port, http_port))
             sys.stdout.flush()

@@ -28,6 +28,8 @@ POLICY_VIOLATION = 1008
 
 # Devices forget a channel on which the server sent nothing for 120 s, and lose the next wake-up over it.
 SIGN_OF_LIFE_S = 100.0
+# After a power cut all devices come back at once. Nobody has finished a sentence by then.
+WARM_UP_AFTER_S = 0.25
 
 
 class ConnectionObserver(Protocol):
@@ -88,6 +90,7 @@ class ConnectionHandler:
         self._context = contextvars.copy_context()
         self._hello_timer = IdleTimer(self._options.hello_timeout_s, self._on_no_hello)
         self._idle_timer = IdleTimer(self._options.idle_close_s, self._on_idle)
+        self._warm_up_timer: asyncio.TimerHandle | None = None
         self._sign_of_life = IdleTimer(SIGN_OF_LIFE_S, self._on_long_silence)
         self._ignored: Counter[str] = Counter()
         self._close_reason: str | None = None
@@ -100,7 +103,6 @@ class ConnectionHandler:
     async def run(self) -> None:
         """Returns when the socket is closed and everything that belongs to the connection has ended."""
         self._services.observer.connection_opened()
-        logger.info("connected")
         try:
             async with self._tasks:
                 try:
@@ -142,6 +144,8 @@ class ConnectionHandler:
         self._note_end(LEFT)
         for timer in (self._hello_timer, self._idle_timer, self._sign_of_life):
             timer.stop()
+        if self._warm_up_timer is not None:
+            self._warm_up_timer.cancel()
         if self._conversation is not None:
             await self._conversation.close()
 
@@ -211,13 +215,18 @@ class ConnectionHandler:
             spawn=self._spawn,
             events=self,
         )
-        self._spawn(self._warm_up(), "warm-up")
+        self._warm_up_timer = asyncio.get_running_loop().call_later(WARM_UP_AFTER_S, self._start_warm_up)
         if hello.audio.format != "opus":
             logger.warning("the device announces a sound format other than Opus: what it says will not be understood")
         logger.debug("hello: version {}, {}, {}", hello.version, hello.audio, sorted(hello.features))
 
+    def _start_warm_up(self) -> None:
+        """What the first turn needs is loaded ahead of it, but after the hellos of all who came at the same time."""
+        self._spawn(self._warm_up(), "warm-up")
+
     async def _warm_up(self) -> None:
-        await self._session.context()
+        context = await self._session.context()
+        logger.info("connected to agent {}", context.binding.agent.name)
 
     def _send(self, message: Message) -> None:
         self._sign_of_life.touch()

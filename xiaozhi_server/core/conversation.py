@@ -16,7 +16,7 @@ from loguru import logger
 from .bounds import Allowance
 from .device_socket import Message
 from .hearing.events import HearingEvent, ListenMode, SpeechStarted, UtteranceEnded
-from .phrases import PhraseSet
+from .phrases import phrase_set
 from .session import Session
 from .texts import Phrase, phrase
 from .turn.inputs import AnnounceRequest, Request, SpokenRequest, TurnContext, TurnOutcome, TypedRequest
@@ -113,7 +113,7 @@ class Conversation:
         self._send = send
         self._spawn = spawn
         self._events = events
-        self._wake_words = PhraseSet(options.wake_words)
+        self._wake_words = phrase_set(options.wake_words)
         self._listener = make_listener(self._on_hearing)
         self._turn: _CurrentTurn | None = None
         self._waiting: SpokenRequest | None = None

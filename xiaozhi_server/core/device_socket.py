@@ -18,6 +18,7 @@ from websockets.server import ServerProtocol
 
 from .bounds import Allowance, Bound, Door, OnBound, SocketBounds
 from .gate import Pass
+from .identity import DeviceIdentity
 
 Message = str | bytes
 
@@ -85,6 +86,7 @@ class DeviceSocket(ServerConnection):
         self._parts_opcode: Opcode | None = None
         self._given_up = ""
         self._was_slowed = False
+        self.identity: DeviceIdentity | None = None
         self.admitted_with: Pass | None = None
 
     @property

@@ -2,6 +2,7 @@
 
 import unicodedata
 from collections.abc import Iterable
+from functools import lru_cache
 
 
 def normalise_phrase(text: str) -> str:
@@ -16,3 +17,9 @@ class PhraseSet:
 
     def __contains__(self, text: str) -> bool:
         return normalise_phrase(text) in self._phrases
+
+
+@lru_cache(maxsize=64)
+def phrase_set(phrases: tuple[str, ...]) -> PhraseSet:
+    """The same phrases are asked for with every connection."""
+    return PhraseSet(phrases)

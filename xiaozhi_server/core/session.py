@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from loguru import logger
 
 from .dialogue import Dialogue
-from .phrases import PhraseSet
+from .phrases import phrase_set
 from .ports import AgentDirectory, AgentProfile, Binding, ConversationLog, DeviceContact
 from .providers.memory.base import MemoryProvider
 from .turn.inputs import TurnContext
@@ -47,7 +47,7 @@ class Session:
             binding=Binding(contact.device_id, f"device:{contact.device_id}", stranger),
             language=stranger.language,
             dialogue=services.make_dialogue(),
-            is_farewell=PhraseSet(services.exit_commands).__contains__,
+            is_farewell=phrase_set(services.exit_commands).__contains__,
         )
 
     @property

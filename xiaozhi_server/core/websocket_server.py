@@ -165,21 +165,23 @@ class WebSocketServer:
         identity = _identity_of(request)
         if identity is None:
             return socket.respond(HTTPStatus.BAD_REQUEST, NO_DEVICE_ID)
-        if not self._door.enter(_visitor(socket), in_place_of_another=identity.device_id in self._by_device):
+        visitor = _visitor(socket)
+        visitor.identity = identity
+        if not self._door.enter(visitor, in_place_of_another=identity.device_id in self._by_device):
             return _later(socket, HTTPStatus.SERVICE_UNAVAILABLE, FULL)
-        response = await self._ask_gate(socket, identity)
+        response = await self._ask_gate(visitor, identity)
         # After the gate, so that a stranger cannot use up what the device itself may need.
         if response is None and not self._may_have_name(identity.device_id):
             response = _later(socket, HTTPStatus.TOO_MANY_REQUESTS, SQUABBLE)
         if response is not None:
-            self._door.turn_away(_visitor(socket))
+            self._door.turn_away(visitor)
         return response
 
     def _may_have_name(self, device_id: str) -> bool:
         return device_id not in self._by_device or self._squabbles.may_replace(device_id)
 
-    async def _ask_gate(self, socket: ServerConnection, identity: DeviceIdentity) -> Response | None:
-        if self._gate is None or not isinstance(socket, DeviceSocket):
+    async def _ask_gate(self, socket: DeviceSocket, identity: DeviceIdentity) -> Response | None:
+        if self._gate is None:
             return None
         verdict = await self._gate.admit(identity)
         if not isinstance(verdict, Refusal):
@@ -194,11 +196,9 @@ class WebSocketServer:
         return response
 
     async def _serve_socket(self, socket: ServerConnection) -> None:
-        if not isinstance(socket, DeviceSocket) or socket.request is None:
-            raise TypeError("a socket of ours, after its request")
-        identity = _identity_of(socket.request)
-        if identity is None:
-            raise ValueError("a request that was admitted names its device")
+        if not isinstance(socket, DeviceSocket) or socket.request is None or socket.identity is None:
+            raise TypeError("a socket of ours, after its request was admitted")
+        identity = socket.identity
         session_id = str(uuid4())
         with logger.contextualize(device=identity.device_id, session=session_id):
             contact = self._contact_of(identity, socket, socket.request)

@@ -50,6 +50,8 @@ def test_hello_is_answered_at_once_and_once() -> None:
 def test_the_session_is_loaded_beside_the_hello_and_closed_in_the_log() -> None:
     async def scenario(world: World) -> None:
         await world.greeted()
+        assert world.log.opened == []
+        await asyncio.sleep(0.3)
         assert world.log.opened == [SESSION_ID]
 
     world = in_world(scenario)
