@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Sequence
+import ssl
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -24,8 +25,10 @@ class Seen:
 class OpenAiStub:
     """`async with OpenAiStub() as stub:` listens on a free port; `stub.reply` answers every request."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.base_url = ""
+        self.address = ("", 0)
+        self._tls = tls
         self.reply: Reply = fails_with(404)
         self.seen: list[Seen] = []
         self.request_came = asyncio.Event()
@@ -34,9 +37,10 @@ class OpenAiStub:
 
     async def __aenter__(self) -> Self:
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        site = web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=self._tls)
         await site.start()
-        self.base_url = f"http://127.0.0.1:{self._runner.addresses[0][1]}/v1"
+        self.address = self._runner.addresses[0]
+        self.base_url = f"{'https' if self._tls else 'http'}://127.0.0.1:{self.address[1]}/v1"
         return self
 
     async def __aexit__(
@@ -73,9 +77,9 @@ async def _read(request: web.Request) -> Seen:
     return Seen(request.path, headers, await request.json(), peer=peer)
 
 
-def answers(body: bytes, content_type: str) -> Reply:
+def answers(body: bytes, content_type: str, headers: Mapping[str, str] | None = None, status: int = 200) -> Reply:
     async def reply(request: web.Request) -> web.StreamResponse:
-        return web.Response(body=body, content_type=content_type)
+        return web.Response(body=body, content_type=content_type, headers=headers, status=status)
 
     return reply
 

@@ -56,6 +56,16 @@ async def test_the_utterance_goes_there_as_a_wav_file() -> None:
             assert file.readframes(file.getnframes()) == PCM
 
 
+async def test_five_minutes_arrive_whole() -> None:
+    """The longest utterance that can be set."""
+    async with talking() as (stub, asr):
+        stub.reply = heard("Long.")
+        pcm = PCM * 600
+        assert (await asr.transcribe(pcm, sample_rate=16_000, language=None)).text == "Long."
+        with wave.open(io.BytesIO(stub.seen[0].file)) as file:
+            assert file.readframes(file.getnframes()) == pcm
+
+
 async def test_without_a_language_the_server_finds_it() -> None:
     async with talking() as (stub, asr):
         stub.reply = heard("")
@@ -78,6 +88,8 @@ async def test_too_little_sound_is_no_request() -> None:
         (stub_replies.answers(b"<html>hello</html>", "text/html"), EndpointNonsenseError),
         (stub_replies.answers(b"{half", "application/json"), EndpointNonsenseError),
         (stub_replies.answers(b"[]", "application/json"), EndpointNonsenseError),
+        (stub_replies.answers(b"[" * 500_000, "application/json"), EndpointNonsenseError),
+        (stub_replies.answers(b'{"text": "%s"}' % (b"a" * 4 * 2**20), "application/json"), EndpointNonsenseError),
         (stub_replies.answers(b'{"text": null}', "application/json"), EndpointNonsenseError),
         (stub_replies.answers(b'{"text": {"a": 1}}', "application/json"), EndpointNonsenseError),
         (stub_replies.breaks_after(b'{"te'), EndpointUnreachableError),

@@ -153,7 +153,9 @@ async def test_a_tool_result_goes_back_with_its_call() -> None:
         (stub_replies.streams(event({"choices": SECRET_WORDS})), EndpointNonsenseError),
         (stub_replies.streams(event([SECRET_WORDS])), EndpointNonsenseError),
         (stub_replies.streams(event({"choices": None})), EndpointNonsenseError),
-        (stub_replies.streams(event({"error": {"message": SECRET_WORDS}})), EndpointFaultError),
+        (stub_replies.streams(event({"error": {"message": SECRET_WORDS, "code": SECRET_WORDS}})), EndpointFaultError),
+        (stub_replies.streams(b"data: " + b"my safe" * 2**18), EndpointNonsenseError),
+        (stub_replies.streams(b"data: " + b"[" * 500_000 + b"\n\n"), EndpointNonsenseError),
         (stub_replies.streams(chunk({"tool_calls": [tool_piece(0, None, "{}")]}), DONE), EndpointNonsenseError),
         (stub_replies.breaks_after(chunk({"content": "Half"})), EndpointUnreachableError),
     ],
@@ -169,6 +171,49 @@ async def test_failures_say_what_failed_and_nothing_else(reply: Reply, expected:
         assert "127.0.0.1" in str(caught.value)
         stub.reply = chat("Back.")
         assert text_of(await ask(llm)) == "Back."
+
+
+async def test_an_error_inside_the_stream_is_told_by_its_code() -> None:
+    async with talking() as (stub, llm):
+        error = {"message": SECRET_WORDS, "code": "context_length_exceeded"}
+        stub.reply = stub_replies.streams(chunk({"content": "Half"}), event({"error": error}))
+        events = llm.stream(MESSAGES)
+        assert await anext(events) == TextDelta("Half")
+        with pytest.raises(EndpointFaultError, match=r"failed while it answered context_length_exceeded$"):
+            await anext(events)
+
+
+@pytest.mark.parametrize("line_end", [b"\n", b"\r\n", b"\r"])
+async def test_a_stream_may_be_cut_anywhere_and_end_without_the_last_word(line_end: bytes) -> None:
+    text = b": open\n\n" + chunk({"content": "你好, "}) + chunk({"content": "world"}) + b"event: ping\ndata:\n"
+    told = text.replace(b"\n", line_end)
+    async with talking() as (stub, llm):
+        stub.reply = stub_replies.streams(*(told[at : at + 3] for at in range(0, len(told), 3)))
+        assert text_of(await ask(llm)) == "你好, world"
+
+
+async def test_what_comes_after_the_last_word_is_not_read_and_the_connection_serves_the_next_turn() -> None:
+    async with talking() as (stub, llm):
+        stub.reply = stub_replies.streams(chunk({"content": "One."}), DONE, chunk({"content": "More."}))
+        assert text_of(await ask(llm)) == "One."
+        assert text_of(await ask(llm)) == "One."
+        assert stub.seen[0].peer == stub.seen[1].peer
+
+
+async def test_a_server_that_keeps_the_line_open_after_the_last_word_is_left() -> None:
+    async with talking() as (stub, llm):
+        stub.reply = stub_replies.streams(chunk({"content": "One."}), DONE, then_stall=True)
+        async with asyncio.timeout(3):
+            assert text_of(await ask(llm)) == "One."
+            await stub.client_left.wait()
+
+
+async def test_half_a_character_in_the_talk_can_be_sent() -> None:
+    async with talking() as (stub, llm):
+        stub.reply = chat("Well.")
+        half = "\ud83d"
+        assert [event async for event in llm.stream([ChatMessage("assistant", half)])] == [TextDelta("Well.")]
+        assert stub.seen[0].body["messages"][0]["content"] == half
 
 
 async def test_what_came_before_a_break_is_delivered() -> None:
@@ -283,7 +328,7 @@ async def test_without_a_key_nobody_elses_is_sent(monkeypatch: pytest.MonkeyPatc
         stub.reply = chat("Hi.")
         await ask(llm)
         await llm.close()
-        assert stub.seen[0].headers["authorization"] == "Bearer none"
+        assert "authorization" not in stub.seen[0].headers
         assert "belongs-elsewhere" not in str(stub.seen[0].headers)
 
 

@@ -30,7 +30,9 @@ def test_the_address_may_have_several_names_and_endings(name: str, value: str) -
     assert llm(**{name: value}).base_url == "http://host:1/v1"
 
 
-@pytest.mark.parametrize("address", ["", "host/v1", "ftp://host", "http://", "http://me:word@host/v1"])
+@pytest.mark.parametrize(
+    "address", ["", "host/v1", "ftp://host", "http://", "http://me:word@host/v1", "http://host:99999/v1"]
+)
 def test_a_wrong_address_is_refused(address: str) -> None:
     with pytest.raises(ValidationError, match="base_url"):
         llm(base_url=address)

@@ -1,32 +1,37 @@
-"""A server with OpenAI's HTTP interface: its address, its key and one pool of connections for all who use it.
+"""A server with OpenAI's HTTP interface: its address and key, how it is asked, and how its failures are told.
 
 It knows nothing of chats, sounds or turns. Its errors say where and what failed, never a word of request or answer.
 """
 
 import asyncio
 import errno
+import io
+import json
 import ssl
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from functools import cache
-from typing import Annotated, Any, Protocol, TypeVar
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeVar
 from urllib.parse import urlsplit
-from weakref import WeakKeyDictionary
 
 import aiohttp
-import httpx2
-from openai import APIStatusError, AsyncOpenAI, DefaultAioHttpClient, Omit
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator
 from pydantic_core.core_schema import ValidationInfo
 
+from .http_pool import PoolKey, PoolMember
+from .sse import SseReader
+
 OPENAI_HOST = "api.openai.com"
-CONNECT_TIMEOUT_S = 3.0
-POOL_TIMEOUT_S = 5.0
-# People pause between turns: a connection kept over the pause saves the next turn a TLS handshake.
-KEEPALIVE_S = 60.0
-MAX_CONNECTIONS = 1000
-# What a server that asks for no key is sent in its place: the SDK cannot do without.
-NO_KEY = "none"
+JSON_TYPE = "application/json"
+EVENTS_TYPE = "text/event-stream"
+END_OF_EVENTS = b"[DONE]"
+# Nothing that makes sense is longer.
+MAX_ANSWER_BYTES = 4 * 1024 * 1024
+MAX_EVENT_BYTES = 1024 * 1024
+MAX_ERROR_BYTES = 64 * 1024
+# The status has said the most: nobody waits long for the rest of an error, or for the end of an answer that is told.
+ERROR_BODY_WITHIN_S = 1.0
+END_WITHIN_S = 0.1
 # Some configurations give the whole path of one service where we want the root of all of them.
 SERVICE_PATHS = ("/audio/speech", "/audio/transcriptions", "/chat/completions")
 # A server may quote the request in its error text, so only codes that we know are repeated.
@@ -72,7 +77,7 @@ class EndpointConfig(BaseModel):
     @classmethod
     def _is_a_root(cls, value: str) -> str:
         parts = urlsplit(value)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
             raise ValueError("must be an address such as https://host/v1")
         if parts.username or parts.password:
             raise ValueError("must not carry a name or password: set api_key instead")
@@ -128,81 +133,53 @@ class EndpointNonsenseError(EndpointError):
     """The server answered with something that is not an answer."""
 
 
-class _Pooled:
-    """One client and how many providers use it."""
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked, put into bytes once, however often it is sent."""
 
-    def __init__(self, client: AsyncOpenAI) -> None:
-        self.client = client
-        self.users = 0
-
-
-_PoolKey = tuple[str, str, float]
-_pools: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[_PoolKey, _Pooled]] = WeakKeyDictionary()
+    body: bytes
+    content_type: str
+    accept: str
 
 
-class Closable(Protocol):
-    """A running answer of the SDK."""
-
-    async def close(self) -> None: ...
+def json_request(body: dict[str, Any], accept: str) -> Request:
+    # Half a character, as some models leave it in a talk, has no UTF-8: so only ASCII is written.
+    return Request(json.dumps(body).encode("ascii"), JSON_TYPE, accept)
 
 
 class Endpoint:
-    """One provider's hold on a server. Providers with the same address and key share one pool of connections."""
+    """One provider's hold on one service of a server."""
 
-    def __init__(self, config: EndpointConfig) -> None:
-        self._config = config
-        self._pooled: _Pooled | None = None
-        # Slow, so not left to the first turn.
-        _tls_settings()
-        parts = urlsplit(config.base_url)
-        self.where = parts.netloc
-
-    def client(self) -> AsyncOpenAI:
-        """The shared client, made on the running loop when it is first needed."""
-        if self._pooled is None:
-            pools = _pools.setdefault(asyncio.get_running_loop(), {})
-            key = self._pool_key()
-            if key not in pools:
-                pools[key] = _Pooled(_make_client(self._config))
-            self._pooled = pools[key]
-            self._pooled.users += 1
-        return self._pooled.client
+    def __init__(self, config: EndpointConfig, path: str) -> None:
+        self._timeout_s = config.timeout_s
+        self._url = config.base_url + path
+        self._pool = PoolMember(PoolKey(config.base_url, config.api_key.get_secret_value(), config.timeout_s))
+        self.where = urlsplit(config.base_url).netloc
 
     async def close(self) -> None:
-        pooled, self._pooled = self._pooled, None
-        if pooled is None:
-            return
-        pooled.users -= 1
-        if pooled.users == 0:
-            _pools[asyncio.get_running_loop()].pop(self._pool_key(), None)
-            await pooled.client.close()
+        await self._pool.close()
 
-    async def call(self, request: Callable[[AsyncOpenAI], Awaitable[T]]) -> T:
-        """Make one request and wait for its head (or all of it, where it is no stream).
-
-        A kept connection may have been closed by the server meanwhile: that alone is tried again, at once.
-        """
-        may_retry = True
-        while True:
-            try:
-                return await request(self.client())
-            except Exception as error:  # noqa: BLE001 a provider call: whatever it raises may quote the request
-                failure = self.failure(error)
-                was_stale = _connection_was_stale(error)
-            if not (may_retry and was_stale):
-                raise failure
-            may_retry = False
-
-    async def call_within(self, deadline_s: float, request: Callable[[AsyncOpenAI], Awaitable[T]]) -> T:
-        """The same for a whole answer, which must be there by the deadline."""
+    async def open(self, request: Request) -> aiohttp.ClientResponse:
+        """Ask, and wait for the head of the answer. Whoever gets it hands it to `pieces`, which closes it."""
+        answer = await self._head(request)
+        if 200 <= answer.status < 300:
+            return answer
         try:
-            async with asyncio.timeout(deadline_s):
-                return await self.call(request)
+            code = await _error_code(answer)
+        finally:
+            answer.close()
+        raise self._status_failure(answer.status, code)
+
+    async def fetch_json(self, request: Request) -> object:
+        """Ask for an answer that is told as a whole, which must be there within the time of the longest silence."""
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                return await self._json_of(await self.open(request))
         except TimeoutError:
             pass
-        raise EndpointTimeoutError(self.where, f"no answer within {deadline_s:g} s")
+        raise EndpointTimeoutError(self.where, f"no answer within {self._timeout_s:g} s")
 
-    async def pieces(self, answer: Closable, pieces: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
+    async def pieces(self, answer: aiohttp.ClientResponse, pieces: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
         """The pieces of a running answer. However this ends, the request ends with it."""
         failure: EndpointError | None = None
         try:
@@ -212,9 +189,22 @@ class Endpoint:
         except Exception as error:  # noqa: BLE001 a provider call: whatever it raises may quote the request
             failure = self.failure(error)
         finally:
-            await answer.close()
+            answer.close()
         if failure is not None:
             raise failure
+
+    async def chunks(self, answer: aiohttp.ClientResponse) -> AsyncGenerator[Any, None]:
+        """What a stream of events says, up to its last word. To be read through `pieces`."""
+        reader = SseReader(MAX_EVENT_BYTES)
+        async for piece in answer.content.iter_any():
+            for data in reader.feed(piece):
+                if data.startswith(END_OF_EVENTS):
+                    await _read_to_the_end(answer)
+                    return
+                chunk = json.loads(data.decode())
+                if isinstance(chunk, dict) and chunk.get("error"):
+                    raise EndpointFaultError(self.where, f"failed while it answered{_known_code(chunk)}")
+                yield chunk
 
     def nonsense(self, what: str) -> EndpointNonsenseError:
         return EndpointNonsenseError(self.where, what)
@@ -223,84 +213,104 @@ class Endpoint:
         """The error as it may be told: raise it outside of the handler, so that it does not carry the first one."""
         if isinstance(error, EndpointError):
             return error
-        if isinstance(error, APIStatusError):
-            return self._status_failure(error)
-        cause = _network_cause(error)
-        if isinstance(cause, TimeoutError):
+        if isinstance(error, TimeoutError):
             return EndpointTimeoutError(self.where, "no answer in time")
-        if isinstance(cause, aiohttp.ClientConnectorError):
-            return EndpointUnreachableError(self.where, f"cannot connect ({_system_reason(cause)})")
-        if cause is not None:
-            return EndpointUnreachableError(self.where, f"the connection broke ({type(cause).__name__})")
-        if isinstance(error, ValueError | TypeError | AttributeError | KeyError | IndexError):
+        if isinstance(error, aiohttp.ClientConnectorError):
+            return EndpointUnreachableError(self.where, f"cannot connect ({_system_reason(error)})")
+        if isinstance(error, aiohttp.ClientError | OSError):
+            return EndpointUnreachableError(self.where, f"the connection broke ({type(error).__name__})")
+        if isinstance(error, ValueError | TypeError | AttributeError | KeyError | IndexError | RecursionError):
             return self.nonsense(f"not a usable answer ({type(error).__name__})")
-        return EndpointFaultError(self.where, f"failed ({type(error).__name__}{_known_code(error)})")
+        return EndpointFaultError(self.where, f"failed ({type(error).__name__})")
 
-    def _status_failure(self, error: APIStatusError) -> EndpointError:
-        status = error.status_code
-        what = f"HTTP {status}{_known_code(error)}"
+    async def _json_of(self, answer: aiohttp.ClientResponse) -> object:
+        try:
+            return json.loads(await _read_whole(answer, MAX_ANSWER_BYTES))
+        except Exception as error:  # noqa: BLE001 a provider call: whatever it raises may quote the request
+            failure = self.failure(error)
+        finally:
+            answer.close()
+        raise failure
+
+    async def _head(self, request: Request) -> aiohttp.ClientResponse:
+        """A kept connection may have been closed by the server meanwhile: that alone is tried again, at once."""
+        may_retry = True
+        while True:
+            try:
+                return await self._send(request)
+            except Exception as error:  # noqa: BLE001 a provider call: whatever it raises may quote the request
+                failure = self.failure(error)
+                was_stale = _connection_was_stale(error)
+            if not (may_retry and was_stale):
+                raise failure
+            may_retry = False
+
+    async def _send(self, request: Request) -> aiohttp.ClientResponse:
+        return await self._pool.session().post(
+            self._url,
+            data=io.BytesIO(request.body),
+            headers={"Content-Type": request.content_type, "Accept": request.accept},
+            # What was said goes to the server that was chosen, and to no other.
+            allow_redirects=False,
+        )
+
+    def _status_failure(self, status: int, code: str) -> EndpointError:
+        what = f"HTTP {status}{code}"
         if status in (401, 403):
             return EndpointRefusedError(self.where, f"{what}: the key (api_key) is not accepted")
         if status == 429:
             return EndpointBusyError(self.where, f"{what}: too many requests, or the account is used up")
-        if status in (404, 405, 501) and not _known_code(error):
+        if status in (404, 405, 501) and not code:
             return EndpointAbsentError(self.where, f"{what}, no such service or model")
         if status >= 500:
             return EndpointFaultError(self.where, what)
+        if 300 <= status < 400:
+            return EndpointRejectedError(self.where, f"{what}: it points elsewhere, set base_url to that address")
         return EndpointRejectedError(self.where, what)
 
-    def _pool_key(self) -> _PoolKey:
-        config = self._config
-        return config.base_url, config.api_key.get_secret_value(), config.timeout_s
+
+async def _read_whole(answer: aiohttp.ClientResponse, most_bytes: int) -> bytes:
+    whole = bytearray()
+    async for piece in answer.content.iter_any():
+        whole += piece
+        if len(whole) > most_bytes:
+            raise ValueError("the answer is too long")
+    return bytes(whole)
 
 
-@cache
-def _tls_settings() -> ssl.SSLContext:
-    return httpx2.create_ssl_context()
+async def _error_code(answer: aiohttp.ClientResponse) -> str:
+    try:
+        async with asyncio.timeout(ERROR_BODY_WITHIN_S):
+            return _known_code(json.loads(await _read_whole(answer, MAX_ERROR_BYTES)))
+    except Exception:  # noqa: BLE001 whatever is wrong with it, the status is known
+        return ""
 
 
-def _make_client(config: EndpointConfig) -> AsyncOpenAI:
-    timeout = httpx2.Timeout(config.timeout_s, connect=CONNECT_TIMEOUT_S, pool=POOL_TIMEOUT_S)
-    limits = httpx2.Limits(
-        max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_CONNECTIONS, keepalive_expiry=KEEPALIVE_S
-    )
-    # Whatever we leave out the SDK takes from OPENAI_* variables, which may belong to another server:
-    # so each is given here, and Omit keeps its header away.
-    headers: dict[str, Any] = {"OpenAI-Organization": Omit(), "OpenAI-Project": Omit()}
-    return AsyncOpenAI(
-        api_key=config.api_key.get_secret_value() or NO_KEY,
-        admin_api_key="",
-        organization="",
-        project="",
-        base_url=config.base_url,
-        timeout=timeout,
-        max_retries=0,
-        default_headers=headers,
-        http_client=DefaultAioHttpClient(timeout=timeout, limits=limits, verify=_tls_settings()),
-    )
-
-
-def _network_cause(error: BaseException) -> BaseException | None:
-    """The aiohttp error or timeout below the SDK's wrapping, which confuses a closed connection with a timeout."""
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, aiohttp.ClientError | TimeoutError):
-            return seen
-        seen = seen.__cause__ or seen.__context__
-    return None
+async def _read_to_the_end(answer: aiohttp.ClientResponse) -> None:
+    """Only a connection whose answer was read to its end can serve the next turn."""
+    try:
+        async with asyncio.timeout(END_WITHIN_S):
+            async for _ in answer.content.iter_any():
+                pass
+    except (TimeoutError, aiohttp.ClientError):
+        pass  # then it is closed
 
 
 def _connection_was_stale(error: BaseException) -> bool:
-    cause = _network_cause(error)
-    if isinstance(cause, aiohttp.ClientConnectorError | TimeoutError):
+    if isinstance(error, aiohttp.ClientConnectorError | TimeoutError):
         return False
-    return isinstance(cause, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError)
+    return isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError | ConnectionResetError)
 
 
 def _system_reason(error: aiohttp.ClientConnectorError) -> str:
-    return errno.errorcode.get(error.os_error.errno or 0, type(error.os_error).__name__)
+    reason = error.os_error
+    if isinstance(reason, ssl.SSLError):  # its number is TLS's own
+        return type(reason).__name__
+    return errno.errorcode.get(reason.errno or 0, type(reason).__name__)
 
 
-def _known_code(error: BaseException) -> str:
-    code = getattr(error, "code", None)
+def _known_code(body: object) -> str:
+    """The code of an error, as OpenAI words it: {"error": {"code": ...}}, or without the wrapping."""
+    error = body.get("error", body) if isinstance(body, dict) else None
+    code = error.get("code") if isinstance(error, dict) else None
     return f" {code}" if isinstance(code, str) and code in KNOWN_CODES else ""

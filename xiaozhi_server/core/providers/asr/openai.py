@@ -2,14 +2,12 @@
 
 import io
 import wave
-from typing import Any, ClassVar
+from typing import ClassVar
 
-# The SDK would import this on first use, in the middle of somebody's turn.
-import openai.resources.audio.transcriptions  # noqa: F401
-from openai import AsyncOpenAI
 from pydantic import AliasChoices, Field
 
-from ..openai_endpoint import Endpoint, EndpointConfig
+from ..form import FormFile, encode_form
+from ..openai_endpoint import JSON_TYPE, Endpoint, EndpointConfig, Request
 from .base import Transcript
 
 BYTES_PER_SAMPLE = 2
@@ -31,7 +29,7 @@ class OpenAiAsr:
 
     def __init__(self, config: OpenAiAsrConfig) -> None:
         self._config = config
-        self._endpoint = Endpoint(config)
+        self._endpoint = Endpoint(config, "/audio/transcriptions")
 
     async def transcribe(self, pcm: bytes, *, sample_rate: int, language: str | None) -> Transcript:
         if len(pcm) * 1000 < SHORTEST_UTTERANCE_MS * sample_rate * BYTES_PER_SAMPLE:
@@ -48,16 +46,13 @@ class OpenAiAsr:
         await self._endpoint.close()
 
     async def _ask(self, wav_file: bytes, language: str | None) -> str:
-        request: dict[str, Any] = {"model": self._config.model_name, "response_format": "json"}
+        fields = {"model": self._config.model_name, "response_format": "json"}
         if language:
             # The interface wants ISO 639-1, without script or region.
-            request["language"] = language.replace("_", "-").split("-")[0].lower()
-
-        async def transcribe(client: AsyncOpenAI) -> object:
-            return await client.audio.transcriptions.create(file=("utterance.wav", wav_file, "audio/wav"), **request)
-
-        answer = await self._endpoint.call_within(self._config.timeout_s, transcribe)
-        text = getattr(answer, "text", None)
+            fields["language"] = language.replace("_", "-").split("-")[0].lower()
+        form_type, body = encode_form(fields, FormFile("file", "utterance.wav", "audio/wav", wav_file))
+        answer = await self._endpoint.fetch_json(Request(body, form_type, JSON_TYPE))
+        text = answer.get("text") if isinstance(answer, dict) else None
         if not isinstance(text, str):
             raise self._endpoint.nonsense("the transcription held no text")
         return text.strip()

@@ -5,10 +5,18 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Any, ClassVar
 
-from openai import AsyncOpenAI, AsyncStream
+import aiohttp
 from pydantic import AliasChoices, Field
 
-from ..openai_endpoint import Endpoint, EndpointConfig, OptionalCount, OptionalNumber
+from ..openai_endpoint import (
+    EVENTS_TYPE,
+    Endpoint,
+    EndpointConfig,
+    OptionalCount,
+    OptionalNumber,
+    Request,
+    json_request,
+)
 from .base import ChatMessage, LlmEvent, TextDelta, ToolCallRequest, ToolSpec
 from .tool_calls import ToolCallJoiner
 
@@ -29,13 +37,12 @@ class OpenAiLlm:
 
     def __init__(self, config: OpenAiLlmConfig) -> None:
         self._config = config
-        self._endpoint = Endpoint(config)
+        self._endpoint = Endpoint(config, "/chat/completions")
 
     async def stream(
         self, messages: Sequence[ChatMessage], tools: Sequence[ToolSpec] = ()
     ) -> AsyncGenerator[LlmEvent, None]:
-        request = self._request(messages, tools)
-        answer = await self._endpoint.call(lambda client: _open(client, request))
+        answer = await self._endpoint.open(self._request(messages, tools))
         events = self._endpoint.pieces(answer, self._events(answer))
         async with aclosing(events):
             async for event in events:
@@ -44,8 +51,8 @@ class OpenAiLlm:
     async def probe(self) -> str:
         request = self._request([ChatMessage("user", "Say OK.")], ())
         async with asyncio.timeout(self._config.timeout_s):
-            answer = await self._endpoint.call(lambda client: _open(client, request))
-            chunks = self._endpoint.pieces(answer, _chunks(answer))
+            answer = await self._endpoint.open(request)
+            chunks = self._endpoint.pieces(answer, self._endpoint.chunks(answer))
             async with aclosing(chunks):
                 async for chunk in chunks:
                     if _delta(chunk) is not None:
@@ -55,47 +62,36 @@ class OpenAiLlm:
     async def close(self) -> None:
         await self._endpoint.close()
 
-    async def _events(self, answer: AsyncStream[object]) -> AsyncGenerator[LlmEvent, None]:
+    async def _events(self, answer: aiohttp.ClientResponse) -> AsyncGenerator[LlmEvent, None]:
         """Nonsense surfaces here as one of Python's errors of shape."""
         joiner = ToolCallJoiner()
         anything = False
-        async for chunk in answer:
-            if (delta := _delta(chunk)) is None:
-                continue
-            anything = True
-            if isinstance(text := delta.get("content"), str) and text:
-                yield TextDelta(text)
-            joiner.add(delta.get("tool_calls") or ())
+        async with aclosing(self._endpoint.chunks(answer)) as chunks:
+            async for chunk in chunks:
+                if (delta := _delta(chunk)) is None:
+                    continue
+                anything = True
+                if isinstance(text := delta.get("content"), str) and text:
+                    yield TextDelta(text)
+                joiner.add(delta.get("tool_calls") or ())
         if not anything:
             raise self._endpoint.nonsense("the stream held no answer")
         for call in joiner.joined():
             yield ToolCallRequest(call)
 
-    def _request(self, messages: Sequence[ChatMessage], tools: Sequence[ToolSpec]) -> dict[str, Any]:
+    def _request(self, messages: Sequence[ChatMessage], tools: Sequence[ToolSpec]) -> Request:
         config = self._config
-        request: dict[str, Any] = {
+        settings: dict[str, Any] = {
             "temperature": config.temperature,
             "top_p": config.top_p,
             "frequency_penalty": config.frequency_penalty,
             "max_tokens": config.max_tokens,
             "tools": [_tool_body(tool) for tool in tools] or None,
         }
-        chosen = {name: value for name, value in request.items() if value is not None}
+        chosen = {name: value for name, value in settings.items() if value is not None}
         messages_body = [_message_body(message) for message in messages]
-        return {**config.extra_body, "model": config.model_name, "messages": messages_body, **chosen}
-
-
-async def _open(client: AsyncOpenAI, request: dict[str, Any]) -> AsyncStream[object]:
-    # As plain JSON: the SDK's models of a chunk cost more than all the rest of a stream, and check nothing.
-    body = {**request, "stream": True}
-    return await client.post(
-        "/chat/completions", body=body, cast_to=object, stream=True, stream_cls=AsyncStream[object]
-    )
-
-
-async def _chunks(answer: AsyncStream[object]) -> AsyncGenerator[object, None]:
-    async for chunk in answer:
-        yield chunk
+        own = {"model": config.model_name, "messages": messages_body, **chosen, "stream": True}
+        return json_request({**config.extra_body, **own}, EVENTS_TYPE)
 
 
 def _delta(chunk: Any) -> Any:

@@ -1,31 +1,20 @@
 """The voice behind any server with OpenAI's speech interface: sound is handed on as it arrives."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Annotated, Any, ClassVar, Protocol
+from typing import Annotated, Any, ClassVar
 
-# The SDK would import this on first use, in the middle of somebody's turn.
-import openai.resources.audio.speech  # noqa: F401
-from openai import AsyncOpenAI
+import aiohttp
 from pydantic import AliasChoices, BeforeValidator, Field
 
-from ..openai_endpoint import Endpoint, EndpointConfig
+from ..openai_endpoint import Endpoint, EndpointConfig, Request, json_request
 from .base import AudioFormat, Codec
 
 BYTES_PER_SAMPLE = 2
 # A server that answers 200 with a page or a JSON error instead of sound.
 TEXT_CONTENT_TYPES = ("text/", "application/json", "application/problem+json")
-
-
-class SpokenAnswer(Protocol):
-    """What is used of the SDK's running answer."""
-
-    @property
-    def headers(self) -> Mapping[str, str]: ...
-
-    def iter_bytes(self) -> AsyncIterator[bytes]: ...
-
-    async def close(self) -> None: ...
+# The format is named in the request: whatever the server calls it is welcome.
+ANY_TYPE = "*/*"
 
 
 class OpenAiTtsConfig(EndpointConfig):
@@ -46,7 +35,7 @@ class OpenAiTts:
 
     def __init__(self, config: OpenAiTtsConfig) -> None:
         self._config = config
-        self._endpoint = Endpoint(config)
+        self._endpoint = Endpoint(config, "/audio/speech")
 
     @property
     def audio_format(self) -> AudioFormat:
@@ -55,7 +44,7 @@ class OpenAiTts:
     async def synthesize(self, text: str, *, language: str | None) -> AsyncGenerator[bytes, None]:
         if not text.strip():
             return
-        answer = await self._endpoint.call(lambda client: self._open(client, text))
+        answer = await self._endpoint.open(self._request(text))
         sound = self._endpoint.pieces(answer, self._sound(answer))
         async with aclosing(sound):
             async for piece in sound:
@@ -71,20 +60,24 @@ class OpenAiTts:
     async def close(self) -> None:
         await self._endpoint.close()
 
-    async def _open(self, client: AsyncOpenAI, text: str) -> SpokenAnswer:
+    def _request(self, text: str) -> Request:
         config = self._config
-        request: dict[str, Any] = {"model": config.model, "voice": config.voice, "response_format": config.format}
+        body: dict[str, Any] = {
+            "model": config.model,
+            "voice": config.voice,
+            "input": text,
+            "response_format": config.format,
+        }
         if config.speed != 1.0:
-            request["speed"] = config.speed
-        manager = client.audio.speech.with_streaming_response.create(input=text, **request)
-        return await manager.__aenter__()
+            body["speed"] = config.speed
+        return json_request(body, ANY_TYPE)
 
-    async def _sound(self, answer: SpokenAnswer) -> AsyncGenerator[bytes, None]:
-        if answer.headers.get("content-type", "").startswith(TEXT_CONTENT_TYPES):
+    async def _sound(self, answer: aiohttp.ClientResponse) -> AsyncGenerator[bytes, None]:
+        if answer.headers.get("Content-Type", "").startswith(TEXT_CONTENT_TYPES):
             raise self._endpoint.nonsense("text instead of sound")
         anything = False
         kept = b""
-        async for piece in answer.iter_bytes():
+        async for piece in answer.content.iter_any():
             whole = kept + piece
             kept = whole[len(whole) - self._odd_bytes(whole) :]
             if sound := whole[: len(whole) - len(kept)]:
