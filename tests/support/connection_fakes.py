@@ -159,6 +159,7 @@ class FakeTurn:
 
     def _say_late_things(self) -> None:
         self.output.send_text(tts_start(self.context.session_id))
+        self.output.send_text(tts_sentence(self.context.session_id, "Late."))
         self.output.send_audio(b"late", 0)
         self.output.send_text(tts_stop(self.context.session_id))
 

@@ -41,6 +41,7 @@ async def running_server(
     *,
     preset: str | None = None,
     environment: Mapping[str, str] | None = None,
+    files: Files | None = None,
 ) -> AsyncIterator[RunningServer]:
     """`overrides` maps dotted keys to values. Unless they say otherwise: no memory, a hurried voice."""
     chosen: dict[str, Any] = {
@@ -54,7 +55,7 @@ async def running_server(
         **(overrides or {}),
     }
     settings = load_settings(
-        Files(),
+        files or Files(),
         preset=preset,
         environ=dict(environment or {}),
         overrides={key: ("test", value) for key, value in chosen.items()},

@@ -78,8 +78,12 @@ class Wire:
     @classmethod
     async def greeted(cls, server: RunningServer, *, mac: str = MAC, version: int = 1) -> Self:
         wire = await cls.open(server, mac=mac, version=version)
-        wire.send(**{**HELLO, "version": version})
-        await wire.until("hello")
+        try:
+            wire.send(**{**HELLO, "version": version})
+            await wire.until("hello")
+        except BaseException:
+            await wire.cut()
+            raise
         return wire
 
     async def __aenter__(self) -> Self:
@@ -88,6 +92,9 @@ class Wire:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        await self.cut()
+
+    async def cut(self) -> None:
         self._socket.abort()
         await self._socket.wait_closed()
         await self._reader

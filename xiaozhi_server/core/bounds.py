@@ -95,34 +95,47 @@ class Visitor(Protocol):
     def abort(self) -> None: ...
 
 
-class Door:
-    """Who has knocked and who was let in, each counted from its TCP connection until that is gone.
-
-    Who knocks and asks for nothing is sent away when too many do, the oldest first: an honest device asks at once.
+class Porch:
+    """Connections that have asked for nothing yet. Where too many stand here the oldest is sent away: an honest device
+    asks at once.
     """
 
-    def __init__(self, max_inside: int, max_knocking: int, on_bound: OnBound) -> None:
-        self._max_inside = max_inside
-        self._max_knocking = max_knocking
+    def __init__(self, limit: int, bound: Bound, on_bound: OnBound) -> None:
+        self._limit = limit
+        self._bound = bound
         self._on_bound = on_bound
-        self._knocking: dict[Visitor, None] = {}
-        self._inside: set[Visitor] = set()
+        self._standing: dict[Visitor, None] = {}
         self._say_crowded = Seldom()
-        self._say_full = Seldom()
 
-    @property
-    def knocking(self) -> int:
-        return len(self._knocking)
+    def __len__(self) -> int:
+        return len(self._standing)
 
     def knock(self, visitor: Visitor) -> None:
-        self._knocking[visitor] = None
-        if len(self._knocking) > self._max_knocking:
-            oldest = next(iter(self._knocking))
-            del self._knocking[oldest]
-            self._on_bound("max_pending_connections")
+        self._standing[visitor] = None
+        if len(self._standing) > self._limit:
+            oldest = next(iter(self._standing))
+            del self._standing[oldest]
+            self._on_bound(self._bound)
             if self._say_crowded():
-                logger.warning("more than {} connections ask for nothing: the oldest go", self._max_knocking)
+                logger.warning("{}: more than {} connections ask for nothing: the oldest go", self._bound, self._limit)
             oldest.abort()
+
+    def gone(self, visitor: Visitor) -> None:
+        self._standing.pop(visitor, None)
+
+
+class Door:
+    """Who has knocked and who was let in, each counted from its TCP connection until that is gone."""
+
+    def __init__(self, max_inside: int, porch: Porch, on_bound: OnBound) -> None:
+        self._max_inside = max_inside
+        self._porch = porch
+        self._on_bound = on_bound
+        self._inside: set[Visitor] = set()
+        self._say_full = Seldom()
+
+    def knock(self, visitor: Visitor) -> None:
+        self._porch.knock(visitor)
 
     def enter(self, visitor: Visitor, *, in_place_of_another: bool) -> bool:
         """The place is taken at once, before anything is waited for. False: there is none."""
@@ -131,16 +144,19 @@ class Door:
             if self._say_full():
                 logger.warning("there are {} connections already: more are refused", self._max_inside)
             return False
-        self._knocking.pop(visitor, None)
+        self._porch.gone(visitor)
         self._inside.add(visitor)
         return True
+
+    def is_inside(self, visitor: Visitor) -> bool:
+        return visitor in self._inside
 
     def turn_away(self, visitor: Visitor) -> None:
         """It had a place and was refused for another reason."""
         self._inside.discard(visitor)
 
     def gone(self, visitor: Visitor) -> None:
-        self._knocking.pop(visitor, None)
+        self._porch.gone(visitor)
         self._inside.discard(visitor)
 
 

@@ -4,6 +4,7 @@ device that comes again replaces itself. Knows nothing of what is said.
 
 import asyncio
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
@@ -14,13 +15,14 @@ from loguru import logger
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.http11 import Request, Response
 
-from .bounds import Door, SocketBounds, Squabbles
+from .bounds import Door, Porch, SocketBounds, Squabbles
 from .connection import ConnectionHandler, ConnectionServices
 from .device_socket import DeviceSocket, SocketChannel
 from .gate import Gate, Pass, Refusal
 from .identity import DeviceIdentity, identify
 from .ports import DeviceContact
 from .proxies import TrustedProxies
+from .tls_entrance import TlsEntrance
 
 NOT_A_WEBSOCKET = "This is the websocket port of a voice server. It talks to devices, not to browsers.\n"
 NO_DEVICE_ID = "The header Device-Id (or the query parameter device-id) is missing.\n"
@@ -39,7 +41,7 @@ class ServerOptions:
     host: str = "0.0.0.0"  # noqa: S104 - devices are other machines
     port: int = 8000
     max_connections: int = 1_000
-    max_pending_connections: int = 500  # they have not asked for the upgrade yet
+    max_pending_connections: int = 500  # they have not asked for the upgrade yet, or not finished a TLS handshake
     replacements_per_minute: int = 10  # of one device id by a second client
     max_message_bytes: int = 65_536
     messages_per_second: float = 200.0
@@ -52,6 +54,14 @@ class ServerOptions:
     close_timeout_s: float = 1.0
     send_deadline_s: float = 5.0
     tls: ssl.SSLContext | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Seat:
+    """Who came last under a device id. Its handler may outlive its socket: winding up takes its time."""
+
+    socket: DeviceSocket
+    handler: ConnectionHandler
 
 
 class WebSocketServer:
@@ -70,17 +80,25 @@ class WebSocketServer:
         self._proxies = proxies or TrustedProxies()
         self._pass_checks: asyncio.Task[None] | None = None
         self._server: Server | None = None
-        self._by_device: dict[str, ConnectionHandler] = {}
+        self._by_device: dict[str, _Seat] = {}
         self._all: set[ConnectionHandler] = set()
         self._passes: dict[ConnectionHandler, Pass] = {}
         on_bound = services.observer.bound_reached
-        self._door = Door(options.max_connections, options.max_pending_connections, on_bound)
+        self._porch = Porch(options.max_pending_connections, "max_pending_connections", on_bound)
+        self._door = Door(options.max_connections, self._porch, on_bound)
+        self._tls_entrance = (
+            None
+            if options.tls is None
+            else TlsEntrance(
+                options.tls, self._porch, handshake_s=options.open_timeout_s, shutdown_s=options.close_timeout_s
+            )
+        )
         self._squabbles = Squabbles(options.replacements_per_minute, on_bound)
 
     @property
     def pending(self) -> int:
         """How many have connected and not been let in yet."""
-        return self._door.knocking
+        return len(self._porch)
 
     @property
     def connections(self) -> int:
@@ -104,26 +122,24 @@ class WebSocketServer:
             max_size=options.max_message_bytes,
             write_limit=WRITE_MARKS_BYTES,
             backlog=options.backlog,
-            ssl=options.tls,
             # The library types this as a class, but calls it as what it says it is: a factory.
-            create_connection=cast(
-                type[ServerConnection],
-                partial(
-                    DeviceSocket,
-                    bounds=SocketBounds(
-                        options.messages_per_second,
-                        options.message_burst,
-                        options.max_unsent_bytes,
-                        options.send_deadline_s,
-                    ),
-                    door=self._door,
-                    on_bound=self._services.observer.bound_reached,
-                ),
-            ),
+            create_connection=cast(type[ServerConnection], self._socket_factory()),
         )
         if self._gate is not None:
             self._pass_checks = asyncio.create_task(self._check_passes(self._gate), name="pass checks")
         return int(self._server.sockets[0].getsockname()[1])
+
+    def _socket_factory(self) -> Callable[..., asyncio.Protocol]:
+        options = self._options
+        bounds = SocketBounds(
+            options.messages_per_second, options.message_burst, options.max_unsent_bytes, options.send_deadline_s
+        )
+        on_bound = self._services.observer.bound_reached
+        make_socket = partial(DeviceSocket, bounds=bounds, door=self._door, on_bound=on_bound)
+        entrance = self._tls_entrance
+        if entrance is None:
+            return make_socket
+        return lambda *arguments, **more: entrance.take(partial(make_socket, *arguments, **more))
 
     async def drain(self, deadline_s: float) -> bool:
         """Take no new connections, let current turns end, close. False: some had to be cut off at the deadline."""
@@ -131,6 +147,8 @@ class WebSocketServer:
             return True
         server, self._server = self._server, None
         server.close(close_connections=False)
+        if self._tls_entrance is not None:
+            await self._tls_entrance.close()
         for handler in tuple(self._all):
             handler.leave()
         in_time = await _closes_within(server, deadline_s)
@@ -167,7 +185,7 @@ class WebSocketServer:
             return socket.respond(HTTPStatus.BAD_REQUEST, NO_DEVICE_ID)
         visitor = _visitor(socket)
         visitor.identity = identity
-        if not self._door.enter(visitor, in_place_of_another=identity.device_id in self._by_device):
+        if not self._door.enter(visitor, in_place_of_another=self._holder_of(identity.device_id) is not None):
             return _later(socket, HTTPStatus.SERVICE_UNAVAILABLE, FULL)
         response = await self._ask_gate(visitor, identity)
         # After the gate, so that a stranger cannot use up what the device itself may need.
@@ -178,7 +196,12 @@ class WebSocketServer:
         return response
 
     def _may_have_name(self, device_id: str) -> bool:
-        return device_id not in self._by_device or self._squabbles.may_replace(device_id)
+        return self._holder_of(device_id) is None or self._squabbles.may_replace(device_id)
+
+    def _holder_of(self, device_id: str) -> ConnectionHandler | None:
+        """Who stands in the way of another with this name. One whose socket is gone does not."""
+        seat = self._by_device.get(device_id)
+        return seat.handler if seat is not None and self._door.is_inside(seat.socket) else None
 
     async def _ask_gate(self, socket: DeviceSocket, identity: DeviceIdentity) -> Response | None:
         if self._gate is None:
@@ -207,7 +230,7 @@ class WebSocketServer:
             if socket.admitted_with is not None:
                 self._passes[handler] = socket.admitted_with
             try:
-                await self._run(handler)
+                await self._run(handler, socket)
             finally:
                 self._passes.pop(handler, None)
 
@@ -222,10 +245,10 @@ class WebSocketServer:
             language=identity.language,
         )
 
-    async def _run(self, handler: ConnectionHandler) -> None:
+    async def _run(self, handler: ConnectionHandler, socket: DeviceSocket) -> None:
         """The new connection wins: after a lost network the old one only looks alive."""
-        earlier = self._by_device.get(handler.device_id)
-        self._by_device[handler.device_id] = handler
+        earlier = self._holder_of(handler.device_id)
+        seat = self._by_device[handler.device_id] = _Seat(socket, handler)
         self._all.add(handler)
         if earlier is not None:
             earlier.drop("replaced by a newer connection")
@@ -236,7 +259,7 @@ class WebSocketServer:
             logger.opt(exception=True).debug("where it failed")
         finally:
             self._all.discard(handler)
-            if self._by_device.get(handler.device_id) is handler:
+            if self._by_device.get(handler.device_id) is seat:
                 del self._by_device[handler.device_id]
                 self._squabbles.forget(handler.device_id)
 

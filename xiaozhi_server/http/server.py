@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 from aiohttp import web
 
-from ..core.bounds import OnBound
+from ..core.bounds import OnBound, Porch
+from ..core.tls_entrance import TlsEntrance
 
 MAX_REQUEST_BYTES = 256 * 1024
 SHUTDOWN_S = 2.0
@@ -15,7 +16,10 @@ LINGER_S = 1.0  # for the rest of a body that was not read
 
 
 class HttpServer:
-    """`on_bound` hears of every connection that was cut off because there were more than `max_connections`."""
+    """`on_bound` hears of every connection that was cut off because there were more than `max_connections`.
+
+    With `tls` as many again may be at their handshake.
+    """
 
     def __init__(
         self,
@@ -32,7 +36,16 @@ class HttpServer:
         self._listener: asyncio.Server | None = None
         self._host = host
         self._port = port
-        self._tls = tls
+        self._tls_entrance = (
+            None
+            if tls is None
+            else TlsEntrance(
+                tls,
+                Porch(max_connections, "max_http_connections", on_bound),
+                handshake_s=TLS_HANDSHAKE_S,
+                shutdown_s=SHUTDOWN_S,
+            )
+        )
         application = web.Application(client_max_size=MAX_REQUEST_BYTES)
         application.add_routes(list(routes))
         # Access lines would carry addresses and query strings; the handlers log what matters.
@@ -45,18 +58,14 @@ class HttpServer:
         await self._runner.setup()
         loop = asyncio.get_running_loop()
         try:
-            self._listener = await loop.create_server(
-                self._accept,
-                self._host,
-                self._port,
-                ssl=self._tls,
-                backlog=1024,
-                ssl_handshake_timeout=TLS_HANDSHAKE_S if self._tls else None,
-            )
+            self._listener = await loop.create_server(self._enter, self._host, self._port, backlog=1024)
         except OSError:
             await self._runner.cleanup()
             raise
         return int(self._listener.sockets[0].getsockname()[1])
+
+    def _enter(self) -> asyncio.Protocol:
+        return self._accept() if self._tls_entrance is None else self._tls_entrance.take(self._accept)
 
     def _accept(self) -> asyncio.Protocol:
         """aiohttp waits without end for a request: where too many wait, the oldest goes. Honest requests are short."""
@@ -73,4 +82,6 @@ class HttpServer:
     async def stop(self) -> None:
         if self._listener is not None:
             self._listener.close()
+        if self._tls_entrance is not None:
+            await self._tls_entrance.close()
         await self._runner.cleanup()

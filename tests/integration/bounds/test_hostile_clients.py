@@ -3,6 +3,7 @@ that others are served meanwhile.
 """
 
 import asyncio
+import ssl
 import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -31,6 +32,9 @@ from tests.support.running_server import RunningServer, running_server
 from xiaozhi_server.core.audio.opus import silence_packet
 
 WAIT_S = 20.0
+CERTIFICATES = Path(__file__).resolve().parents[2] / "support" / "tls"
+CERT = str(CERTIFICATES / "localhost.pem")
+TLS = {"server.tls.cert": CERT, "server.tls.key": str(CERTIFICATES / "localhost.key")}
 PACKET = silence_packet(16_000, 60)
 SPEAK = '{"type":"listen","state":"detect","text":"hi"}'
 
@@ -42,6 +46,9 @@ class Attacked:
         self.server = server
         self.port = server.websocket_port
         self._stack = stack
+        secure = bool(server.settings.server.tls.cert)
+        self.http_url = f"https://localhost:{server.http_port}" if secure else server.http_url
+        self._tls = ssl.create_default_context(cafile=CERT) if secure else True
 
     async def knock(self, port: int | None = None) -> RawClient:
         return self._kept(await RawClient.knock(port or self.port))
@@ -54,7 +61,7 @@ class Attacked:
         return client
 
     async def metric(self, name: str, **labels: str) -> float:
-        async with aiohttp.ClientSession() as http, http.get(f"{self.server.http_url}/metrics") as answer:
+        async with aiohttp.ClientSession() as http, http.get(f"{self.http_url}/metrics", ssl=self._tls) as answer:
             text = await answer.text()
         assert f"# TYPE {name} " in text, f"/metrics has no {name}"
         samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
@@ -73,7 +80,7 @@ class Attacked:
 
     async def serves_others(self) -> None:
         """A device of good manners boots, greets, and gets an answer."""
-        async with SimulatedDevice(self.server.ota_url, mac="aa:bb:cc:00:00:01") as good:
+        async with SimulatedDevice(f"{self.http_url}/xiaozhi/ota/", mac="aa:bb:cc:00:00:01") as good:
             await good.boot()
             reply = await good.say_text("hi")
             assert reply.sentences
@@ -136,6 +143,40 @@ async def test_the_ota_port_is_not_taken_by_connections_that_ask_for_nothing(und
         await asyncio.gather(*(client.cut_off() for client in silent[:15]))
         assert await attacked.reached("max_http_connections") >= 15
         await SimulatedDevice(attacked.server.ota_url).boot()
+
+
+CLIENT_HELLO_BEGUN = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"
+
+
+@pytest.mark.parametrize("first", [b"", CLIENT_HELLO_BEGUN], ids=["silent", "half a ClientHello"])
+@pytest.mark.parametrize("bound", ["max_pending_connections", "max_http_connections"])
+async def test_who_never_ends_a_tls_handshake_does_not_keep_others_out(
+    under_attack: UnderAttack, monkeypatch: pytest.MonkeyPatch, bound: str, first: bytes
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", CERT)  # the device's bundle of authorities
+    async with under_attack(TLS, **{bound: 5}) as attacked:
+        port = attacked.port if bound == "max_pending_connections" else attacked.server.http_port
+        silent = [await attacked.knock(port) for _ in range(20)]
+        for client in silent:
+            client.writer.write(first)
+        await asyncio.gather(*(client.cut_off() for client in silent[:15]))
+        if bound == "max_pending_connections":
+            assert await attacked.metric("xiaozhi_pending_connections") == 5
+            assert await attacked.reached(bound) == 15
+        else:
+            assert await attacked.reached(bound) > 15, "this very question made one more room for itself"
+        await attacked.serves_others()
+
+
+async def test_noise_instead_of_a_tls_handshake_is_cut_off_and_counts_no_more(under_attack: UnderAttack) -> None:
+    async with under_attack(TLS) as attacked:
+        for noise in (b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x00\x05\xff\xff\xff\xff\xff", bytes(100)):
+            client = await attacked.knock()
+            client.writer.write(noise)
+            await client.cut_off()
+        async with asyncio.timeout(WAIT_S):
+            while await attacked.metric("xiaozhi_pending_connections"):  # noqa: ASYNC110 a metric tells nobody
+                await asyncio.sleep(0.02)
 
 
 async def test_a_client_that_never_says_hello_is_closed(under_attack: UnderAttack) -> None:

@@ -28,6 +28,8 @@ from tests.support.virtual_time import run_virtual
 from xiaozhi_server.core.websocket_server import WebSocketServer
 from xiaozhi_server.options import connection_options, server_options
 from xiaozhi_server.settings import Settings
+from xiaozhi_server.store.database import Database, DatabaseOptions
+from xiaozhi_server.store.pairings import PairingStore
 
 OTHER_MAC = "02:00:00:00:00:02"
 # What the protocol grants to things that shall be over in about a second, on a machine that has other things to do.
@@ -66,6 +68,34 @@ async def test_e01_a_wrong_or_missing_token_is_refused_before_the_upgrade(databa
             assert "401" in await refusal(server.websocket_url, headers)
         await device.connect()
         assert device.connected
+
+
+async def test_e01_on_the_bare_socket_a_revoked_device_reads_403_and_a_wrong_token_401(
+    database_dsn: str, tmp_path: Path
+) -> None:
+    async with running_server(database_dsn, tmp_path, {"server.auth.enabled": True}) as server:
+        headers = {"Device-Id": MAC, "Client-Id": "raw"}
+        async with ClientSession() as http, http.post(server.ota_url, headers=headers) as answer:
+            good = headers | {"Authorization": f"Bearer {(await answer.json())['websocket']['token']}"}
+        await revoke(database_dsn, MAC)
+        for sent, status in ((good, "403 Forbidden"), (headers | {"Authorization": "Bearer x"}, "401 Unauthorized")):
+            head, _, body = (await http_answer(server.websocket_port, upgrade_request(sent))).partition("\r\n\r\n")
+            status_line, *lines = head.split("\r\n")
+            assert status_line == f"HTTP/1.1 {status}"
+            assert f"Content-Length: {len(body)}" in lines, "and then TCP has ended: nothing follows the answer"
+            assert body.isascii() and body.endswith("\n")
+
+
+def upgrade_request(headers: dict[str, str]) -> str:
+    key = {"Connection": "Upgrade", "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Version": "13"}
+    lines = [f"{name}: {value}" for name, value in (headers | key | {"Upgrade": "websocket"}).items()]
+    return "\r\n".join(("GET /xiaozhi/v1/ HTTP/1.1", *lines))
+
+
+async def revoke(dsn: str, device_id: str) -> None:
+    database = await Database.open(dsn, options=DatabaseOptions(pool_min=1))
+    assert await PairingStore(database).revoke(device_id)
+    await database.close()
 
 
 async def test_e02_a_device_names_itself_in_a_header_or_in_the_query_or_not_at_all(world: EdgeWorld) -> None:
@@ -292,9 +322,10 @@ async def test_e12_plain_http_gets_an_answer_and_no_trace(world: EdgeWorld, capl
     assert not [record for record in caplog.records if record.exc_info and record.levelno >= logging.WARNING]
 
 
-async def http_answer(port: int, request_line: str) -> str:
+async def http_answer(port: int, request: str) -> str:
+    """All that comes back, to the end of TCP, for a request line with its first headers."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(f"{request_line}\r\nHost: x\r\nContent-Length: 0\r\n\r\n".encode())
+    writer.write(f"{request}\r\nHost: x\r\nContent-Length: 0\r\n\r\n".encode())
     async with asyncio.timeout(5):
         answer = await reader.read()
     writer.close()

@@ -103,6 +103,26 @@ async def test_e20_a_start_while_the_server_speaks_is_barge_in(database_dsn: str
     await in_each(MODES, database_dsn, tmp_path, case)
 
 
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("think_s", [0.0, 60.0], ids=["speaking", "thinking"])
+def test_e20_what_an_interrupted_turn_still_sends_does_not_reach_the_device(mode: str, think_s: float) -> None:
+    """The turn of this test goes on sending after it was cancelled: a start, a sentence, sound and a stop."""
+
+    async def scenario() -> list[str]:
+        async with World(connection_options(Settings())) as world:
+            await world.greeted()
+            world.script.think_s, world.script.speak_s = think_s, 60.0
+            world.say(type="listen", state="detect", text="Tell me a story")
+            await asyncio.sleep(2)
+            world.say(type="listen", state="start", mode=mode)
+            await asyncio.sleep(2)
+            assert world.turn.state == "cancelled", "it has said its late things"
+            return world.channel.kinds()
+
+    spoken_before = ["tts start", "tts sentence_start", "audio", "tts stop"]
+    assert run_virtual(scenario()) == ([] if think_s else spoken_before)
+
+
 async def test_e20_a_simulated_button_press_while_it_speaks(world: EdgeWorld) -> None:
     async with SimulatedDevice(world.server.ota_url, habits=Habits(mic_speed=20)) as device:
         await device.boot()

@@ -19,6 +19,7 @@ from tests.support.wire_world import SPOKEN, Wire, spoken, wire_world
 
 # The stand-in model says it all back: some twenty seconds of speech, which nobody waits for.
 LONG = "Tell it again, and then once more. " * 20
+TOOL_RESULT = [{"type": "text", "text": "Tell it again."}]
 # A tts stop is promised within 100 ms of an abort; the machine that runs this may be busy.
 AT_ONCE_S = 0.5
 
@@ -105,6 +106,8 @@ async def test_e45_what_an_aborted_turn_waited_for_is_not_spoken_later(database_
         wire.say(spoken())
         await wire.fence()
         stopped = await stopped_at_once(wire)
+        # Turns call no tools yet: what there can be of one is the answer of a device, to nobody.
+        wire.send(type="mcp", payload={"jsonrpc": "2.0", "id": 1, "result": {"content": TOOL_RESULT, "isError": False}})
         await nothing_late(wire, stopped)
         assert SPOKEN not in [event.field("text") for event in wire.events]
 

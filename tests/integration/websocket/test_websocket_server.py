@@ -4,17 +4,19 @@ import asyncio
 import json
 import os
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
+import pytest_asyncio
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, ConnectionClosedError, InvalidStatus
 
-from tests.support.connection_fakes import Stage
+from tests.support.connection_fakes import FakeListener, Stage
 from xiaozhi_server.core.connection import ConnectionOptions
+from xiaozhi_server.core.hearing.events import HearingEvent
 from xiaozhi_server.core.websocket_server import ServerOptions, WebSocketServer
 
 HELLO = '{"type":"hello","version":1,"transport":"websocket"}'
@@ -24,9 +26,12 @@ MAC = "aa:bb:cc:dd:ee:ff"
 
 @asynccontextmanager
 async def serving(
-    options: ServerOptions = OPTIONS, connection_options: ConnectionOptions | None = None
+    options: ServerOptions = OPTIONS,
+    connection_options: ConnectionOptions | None = None,
+    *,
+    stage: Stage | None = None,
 ) -> AsyncIterator[tuple[WebSocketServer, Stage, int]]:
-    stage = Stage(connection_options)
+    stage = stage or Stage(connection_options)
     server = WebSocketServer(options, stage.services)
     port = await server.start()
     try:
@@ -58,6 +63,8 @@ async def receive(socket: ClientConnection) -> dict[str, Any]:
 class RawDevice:
     """A client with firmware's habits: it masks, never answers a Close, and drops TCP when it is done."""
 
+    there: ClassVar[set["RawDevice"]] = set()
+
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader = reader
         self.writer = writer
@@ -65,6 +72,8 @@ class RawDevice:
     @classmethod
     async def come(cls, port: int, *, with_first: bytes = b"", device_id: str = MAC) -> "RawDevice":
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        device = cls(reader, writer)
+        cls.there.add(device)
         writer.write(
             b"GET /xiaozhi/v1/ HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\n"
             + f"Device-Id: {device_id}\r\n".encode()
@@ -74,7 +83,7 @@ class RawDevice:
         head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
         assert head.startswith(b"HTTP/1.1 101 ")
         assert b"extensions" not in head.lower()
-        return cls(reader, writer)
+        return device
 
     async def frame(self) -> tuple[int, bytes]:
         async with asyncio.timeout(5):
@@ -87,9 +96,18 @@ class RawDevice:
         self.writer.write(masked(opcode, payload, fin=fin))
 
     async def leave(self) -> None:
+        self.there.discard(self)
         self.writer.transport.abort()
         with suppress(ConnectionError):
             await self.writer.wait_closed()
+
+
+@pytest_asyncio.fixture(autouse=True)
+async def all_leave() -> AsyncIterator[None]:
+    """Also where a test failed: what its traceback keeps alive would complain at the end of the run."""
+    yield
+    for raw in tuple(RawDevice.there):
+        await raw.leave()
 
 
 def masked(opcode: int, payload: bytes, *, fin: bool = True) -> bytes:
@@ -182,6 +200,78 @@ async def test_the_same_device_again_replaces_itself_at_once() -> None:
         await old.leave()
         assert stage.turns[0].state == "cancelled"
         assert stage.observer.closed[0] == "replaced by a newer connection"
+
+
+class SlowToEnd(Stage):
+    """Connections whose winding up lasts until `may_end`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may_end = asyncio.Event()
+        self.winding_up: asyncio.Queue[None] = asyncio.Queue()
+
+    def _make_listener(self, on_event: Callable[[HearingEvent], None]) -> FakeListener:
+        listener = SlowListener(on_event, self)
+        self.listeners.append(listener)
+        return listener
+
+
+class SlowListener(FakeListener):
+    def __init__(self, on_event: Callable[[HearingEvent], None], stage: SlowToEnd) -> None:
+        super().__init__(on_event)
+        self._stage = stage
+
+    async def close(self) -> None:
+        self._stage.winding_up.put_nowait(None)
+        await self._stage.may_end.wait()
+
+
+@asynccontextmanager
+async def slow_to_end(options: ServerOptions) -> AsyncIterator[tuple[WebSocketServer, SlowToEnd, int]]:
+    stage = SlowToEnd()
+    async with serving(options, stage=stage) as (server, _, port):
+        try:
+            yield server, stage, port
+        finally:
+            stage.may_end.set()
+
+
+async def come_and_go(stage: SlowToEnd, port: int, device_id: str = MAC) -> None:
+    """Until its connection is only being wound up."""
+    client = await RawDevice.come(port, device_id=device_id, with_first=masked(1, HELLO.encode()))
+    await client.frame()
+    await client.leave()
+    await asyncio.wait_for(stage.winding_up.get(), 5)
+
+
+async def test_who_comes_back_while_the_last_connection_is_wound_up_replaces_nobody() -> None:
+    async with slow_to_end(replace(OPTIONS, replacements_per_minute=1)) as (server, stage, port):
+        for _ in range(5):
+            await come_and_go(stage, port)
+        assert server.connections == 5, "all of them are still being wound up"
+        last = await RawDevice.come(port)
+        newest = await RawDevice.come(port)  # the one replacement that is allowed
+        assert await last.reader.read() == b""
+        assert stage.observer.bounds == []
+        for client in (last, newest):
+            await client.leave()
+
+
+async def test_a_replaced_connection_that_is_wound_up_takes_nobody_the_place() -> None:
+    async with slow_to_end(replace(OPTIONS, max_connections=1)) as (_, stage, port):
+        old = await RawDevice.come(port, with_first=masked(1, HELLO.encode()))
+        await old.frame()
+        new = await RawDevice.come(port)
+        assert await old.reader.read() == b""
+        await asyncio.wait_for(stage.winding_up.get(), 5)
+        await come_and_go(stage, port)
+        assert await new.reader.read() == b""
+        other = await RawDevice.come(port, device_id="another")
+        with pytest.raises(InvalidStatus) as refused:  # its old handler is there, but it has no place to take over
+            await device(port)
+        assert refused.value.response.status_code == 503
+        for client in (old, new, other):
+            await client.leave()
 
 
 async def test_a_hundred_first_connections_at_once() -> None:

@@ -3,7 +3,7 @@
 import asyncio
 
 from tests.support.virtual_time import run_virtual
-from xiaozhi_server.core.bounds import Allowance, Bound, Door, Seldom, Squabbles
+from xiaozhi_server.core.bounds import Allowance, Bound, Door, Porch, Seldom, Squabbles
 
 
 class Visitor:
@@ -53,7 +53,8 @@ def test_a_line_appears_seldom() -> None:
 def test_the_door_sends_the_longest_waiting_away_and_counts_who_is_inside() -> None:
     async def visiting() -> None:
         reached: list[Bound] = []
-        door = Door(max_inside=1, max_knocking=2, on_bound=reached.append)
+        porch = Porch(2, "max_pending_connections", reached.append)
+        door = Door(1, porch, reached.append)
         visitors = [Visitor() for _ in range(3)]
         for visitor in visitors:
             door.knock(visitor)
@@ -61,7 +62,7 @@ def test_the_door_sends_the_longest_waiting_away_and_counts_who_is_inside() -> N
         assert door.enter(visitors[1], in_place_of_another=False)
         assert not door.enter(visitors[2], in_place_of_another=False)
         assert door.enter(visitors[2], in_place_of_another=True)
-        assert door.knocking == 0
+        assert len(porch) == 0
         door.turn_away(visitors[2])
         door.gone(visitors[1])
         assert door.enter(Visitor(), in_place_of_another=False)
