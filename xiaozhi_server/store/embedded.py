@@ -1,7 +1,8 @@
 """PostgreSQL that comes with the server: found in a wheel, kept under the data directory, gone with its last user.
 
 The work is done by `keeper.py`, a process of its own. A second server (or a command) on the same data directory
-attaches to the PostgreSQL that runs; it is shut down when the last one has left, however that one ended.
+attaches to the PostgreSQL that runs; it is shut down when the last one has left, however that one ended. If the keeper
+is killed, whoever uses it starts another.
 """
 
 import asyncio
@@ -12,6 +13,8 @@ import os
 import secrets
 import socket
 import sys
+from collections.abc import Iterator, Sequence
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +26,10 @@ _INSTALL = "pginstall18"
 _ROLE = "xiaozhi"
 _POLL_S = 0.02
 _CONNECT_TIMEOUT_S = 5.0
+# Before each attempt to start it again; every further one comes after the last of these.
+PAUSES_S = (0.0, 0.5, 2.0, 5.0, 15.0, 30.0, 60.0)
+# Who has run for so long is not in a series of crashes.
+_STEADY_S = 60.0
 
 
 class EmbeddedPostgresError(Exception):
@@ -36,10 +43,19 @@ class _NobodyThereError(Exception):
 class EmbeddedPostgres:
     """The PostgreSQL below `data_dir/postgres`. `port`: on the loopback too, with the password in that folder."""
 
-    def __init__(self, data_dir: Path, *, port: int | None = None, start_timeout_s: float = 60.0) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        port: int | None = None,
+        start_timeout_s: float = 60.0,
+        pauses_s: Sequence[float] = PAUSES_S,
+    ) -> None:
         self._root = data_dir.absolute() / "postgres"
         self._port = port
         self._start_timeout_s = start_timeout_s
+        self._pauses_s = pauses_s
+        self._watch: asyncio.Task[None] | None = None
         self._link: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
         self._address: dict[str, Any] = {}
 
@@ -63,12 +79,21 @@ class EmbeddedPostgres:
             raise EmbeddedPostgresError(
                 f"the embedded PostgreSQL was not ready within {self._start_timeout_s:g} s (see {self._log_file})"
             ) from None
-        if self._port is not None:
-            await self._set_password()
+        try:
+            if self._port is not None:
+                await self._set_password()
+        except BaseException:
+            await self._hang_up()
+            raise
+        self._watch = asyncio.create_task(self._watch_over(install), name="watching PostgreSQL")
         return self._dsn(_ROLE, _ROLE)
 
     async def stop(self, timeout_s: float = 30.0) -> None:
         """Leave; if nobody else is there, wait until PostgreSQL has written everything down and ended."""
+        if self._watch is not None:
+            self._watch.cancel()
+            await asyncio.wait({self._watch})
+            self._watch = None
         if self._link is None:
             return
         reader, writer = self._link
@@ -166,10 +191,58 @@ class EmbeddedPostgres:
                 logger.info("setting up the database in {}", self._root)
         return bool(message["state"] == "ready")
 
+    async def _watch_over(self, install: Path) -> None:
+        """For as long as we are here: if the keeper has gone, start another."""
+        loop = asyncio.get_running_loop()
+        pauses_s = self._pauses()
+        while True:
+            met_at = loop.time()
+            await self._follow()
+            logger.warning("the keeper of the embedded PostgreSQL has gone: another is started")
+            if loop.time() - met_at >= _STEADY_S:
+                pauses_s = self._pauses()
+            for pause_s in pauses_s:
+                await asyncio.sleep(pause_s)
+                if await self._reached_again(install):
+                    break
+
+    def _pauses(self) -> Iterator[float]:
+        return chain(self._pauses_s, repeat(self._pauses_s[-1]))
+
+    async def _follow(self) -> None:
+        """What the keeper tells while it runs. Returns when it has gone."""
+        assert self._link is not None
+        try:
+            async for line in self._link[0]:
+                message = json.loads(line)
+                if message["state"] == "restarting":
+                    logger.warning("the embedded PostgreSQL has ended: it is started again")
+                elif self._is_ready(message):
+                    logger.info("the embedded PostgreSQL is back")
+        except EmbeddedPostgresError as error:
+            logger.error("the embedded PostgreSQL has failed: {}", error)
+        except (ConnectionError, ValueError) as error:
+            logger.debug("the link to the PostgreSQL keeper broke: {}", error)
+        await self._hang_up()
+
+    async def _reached_again(self, install: Path) -> bool:
+        known = self._address
+        try:
+            async with asyncio.timeout(self._start_timeout_s):
+                await self._reach(install)
+        except (EmbeddedPostgresError, OSError) as error:
+            logger.error("the embedded PostgreSQL cannot be started again: {}", str(error) or "not ready in time")
+            return False
+        if self._address["host"] == known["host"]:
+            logger.info("the embedded PostgreSQL is back")
+        else:
+            logger.error("the embedded PostgreSQL could not come back where it was: start the server anew")
+        return True
+
     async def _hang_up(self) -> None:
-        if self._link is not None:
-            await _close(self._link[1])
-            self._link = None
+        link, self._link = self._link, None
+        if link is not None:
+            await _close(link[1])
 
     async def _set_password(self) -> None:
         connection = await AsyncConnection.connect(

@@ -2,8 +2,9 @@
 
 It runs as a script of its own (`python -I -S keeper.py '{…}'`), never inside the server. It makes the cluster, starts
 PostgreSQL, and holds one socket for every server that uses it. The kernel closes such a socket even after a kill -9,
-so when the last one is gone PostgreSQL is shut down, and nobody has to watch process ids. If the keeper itself dies,
-Linux ends PostgreSQL through its parent-death signal.
+so when the last one is gone PostgreSQL is shut down, and nobody has to watch process ids. If PostgreSQL ends, it is
+started again. If the keeper itself dies, Linux ends PostgreSQL through its parent-death signal, and the servers start
+another keeper, which takes over the address.
 """
 
 import contextlib
@@ -29,13 +30,18 @@ DATABASE = "xiaozhi"
 RUN_FILE = "keeper.json"
 LOG_FILE = "postgres.log"
 FRESH_PREFIX = "cluster.new-"
+RUNTIME_PREFIX = "xiaozhi-"
+CONTROL = "control"
 _LOG_LIMIT_BYTES = 8 * 1024 * 1024
 _TICK_S = 0.005
 _HOUSEKEEPING_S = 60.0
 _RESTART_PAUSE_S = 0.2
+_LONGEST_RESTART_PAUSE_S = 30.0
+_STEADY_S = 60.0  # who has run for so long is not in a series of crashes
 _REMAINS_LIMIT_S = 15.0  # how long what is left of a killed PostgreSQL may take to vanish
 _START_LIMIT_S = 300.0  # recovery after a crash may be long, but not for ever
 _SHUTDOWN_STEPS = ((signal.SIGINT, 20.0), (signal.SIGQUIT, 5.0), (signal.SIGKILL, 5.0))
+_SIGNALS_OF_OTHERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE)
 # Not `localhost`: with two addresses PostgreSQL is content with one, and the other may be somebody else's.
 _LOOPBACK = "127.0.0.1"
 _MAX_SOCKET_PATH = 103  # macOS allows 104 bytes with the closing zero, Linux 108
@@ -234,19 +240,41 @@ def check_version(cluster: Path) -> None:
         raise KeeperError(f"{cluster} was made by PostgreSQL {version}, this is {VERSION}: dump it there, load it here")
 
 
-def make_runtime_folder(who: Identity) -> Path:
+def make_runtime_folder() -> Path:
     """A short private folder for the sockets: their paths must fit into about 100 bytes."""
     for base in (tempfile.gettempdir(), "/tmp"):  # noqa: S108 mkdtemp makes it private
-        folder = Path(tempfile.mkdtemp(prefix="xiaozhi-", dir=base))
-        sockets = folder / "pg"
-        if len(os.fsencode(sockets / ".s.PGSQL.65535.lock")) <= _MAX_SOCKET_PATH:
-            folder.chmod(0o711 if who.dropped else 0o700)
-            sockets.mkdir(mode=0o700)
-            if who.dropped:
-                os.chown(sockets, who.uid, who.gid)
+        folder = Path(tempfile.mkdtemp(prefix=RUNTIME_PREFIX, dir=base))
+        if len(os.fsencode(folder / "pg" / ".s.PGSQL.65535.lock")) <= _MAX_SOCKET_PATH:
             return folder
         folder.rmdir()
     raise KeeperError("no folder for temporary files has a path that is short enough for a socket")
+
+
+def take_over_runtime_folder(root: Path) -> Path | None:
+    """That of a keeper that was killed, emptied: servers that outlived it look for PostgreSQL there.
+
+    Temporary folders are everybody's: what stands there must be ours. We hold the lock, so no other keeper uses it.
+    """
+    with contextlib.suppress(OSError, ValueError, KeyError):
+        folder = Path(json.loads((root / RUN_FILE).read_text())["runtime"])
+        if not folder.name.startswith(RUNTIME_PREFIX):
+            return None
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir(mode=0o700)
+        status = folder.lstat()
+        if stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid():
+            (folder / CONTROL).unlink(missing_ok=True)
+            shutil.rmtree(folder / "pg", ignore_errors=True)
+            return folder
+    return None
+
+
+def furnish_runtime_folder(folder: Path, who: Identity) -> None:
+    folder.chmod(0o711 if who.dropped else 0o700)
+    sockets = folder / "pg"
+    sockets.mkdir(mode=0o700)
+    if who.dropped:
+        os.chown(sockets, who.uid, who.gid)
 
 
 def write_access_files(cluster: Path, who: Identity, tcp: bool) -> None:
@@ -284,7 +312,10 @@ class Keeper:
         self._capability = available_capability(
             needed_capability(self._who, place.program("postgres"), [place.root / "cluster"])
         )
-        self._runtime = make_runtime_folder(self._who)
+        known = take_over_runtime_folder(place.root)
+        self._runtime = known or make_runtime_folder()
+        self._address_is_known = known is not None
+        furnish_runtime_folder(self._runtime, self._who)
         self._selector = selectors.DefaultSelector()
         self._users: set[socket.socket] = set()
         self._leaving: set[socket.socket] = set()
@@ -296,6 +327,8 @@ class Keeper:
         self._shutdown_steps = list(_SHUTDOWN_STEPS)
         self._log_offset = 0
         self._remains_until = time.monotonic() + _REMAINS_LIMIT_S
+        self._ready_since = 0.0
+        self._restart_pause_s = _RESTART_PAUSE_S
 
     # life
 
@@ -334,6 +367,8 @@ class Keeper:
     def _check_clock(self) -> None:
         late = bool(self._deadline) and time.monotonic() >= self._deadline
         if self._phase == "starting" and self._child and is_ready(self._place.cluster, self._child):
+            self._ready_since = time.monotonic()
+            self._address_is_known = True
             self._enter("ready")
         elif late and self._phase == "starting":
             raise KeeperError(f"PostgreSQL did not become ready within {_START_LIMIT_S:g} s")
@@ -400,9 +435,12 @@ class Keeper:
         os.write(writer, given)  # far below the size of a pipe
         os.close(writer)
         parent = os.getpid()
+        # We ignore these, and so does the child at first: one that comes early must wait until it does not.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS_OF_OTHERS)
         child = os.fork()
         if child == 0:
-            self._become(command, parent, reader, log)
+            self._become(command, parent, reader, log, mask)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         # The child does the same; whoever is first, a signal to its group must not miss it.
         with contextlib.suppress(OSError):
             os.setpgid(child, child)
@@ -410,14 +448,15 @@ class Keeper:
         os.close(reader)
         return child
 
-    def _become(self, command: list[str], parent: int, reader: int, log: int) -> None:
+    def _become(self, command: list[str], parent: int, reader: int, log: int, mask: set[Any]) -> None:
         try:
             os.setpgid(0, 0)
             os.dup2(reader, 0)
             os.dup2(log, 1)
             os.dup2(log, 2)
-            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD, signal.SIGPIPE):
+            for number in (*_SIGNALS_OF_OTHERS, signal.SIGCHLD):
                 signal.signal(number, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             os.umask(0o077)
             if self._who.dropped:
                 drop_rights(self._who, self._capability)
@@ -443,7 +482,15 @@ class Keeper:
             self._judge_failed_start()
         elif self._phase == "ready":
             self._remains_until = time.monotonic() + _REMAINS_LIMIT_S
-            self._enter("restarting", _RESTART_PAUSE_S)
+            self._enter("restarting", self._next_restart_pause_s())
+
+    def _next_restart_pause_s(self) -> float:
+        """Longer and longer while it ends again and again."""
+        if time.monotonic() - self._ready_since >= _STEADY_S:
+            self._restart_pause_s = _RESTART_PAUSE_S
+        pause_s = self._restart_pause_s
+        self._restart_pause_s = min(2 * pause_s, _LONGEST_RESTART_PAUSE_S)
+        return pause_s
 
     def _judge_failed_start(self) -> None:
         complaint = self._complaint("PostgreSQL did not start")
@@ -486,15 +533,16 @@ class Keeper:
                 os.killpg(self._child, signal.SIGKILL)
                 os.waitpid(self._child, 0)
         remove_unfinished(self._place.root)
-        shutil.rmtree(self._runtime, ignore_errors=True)
-        (self._place.root / RUN_FILE).unlink(missing_ok=True)
+        if not (self._users and self._address_is_known):  # else somebody will look for the next PostgreSQL there
+            shutil.rmtree(self._runtime, ignore_errors=True)
+            (self._place.root / RUN_FILE).unlink(missing_ok=True)
         # The lock must be free before the last server hears that we are gone and, perhaps, comes back.
         os.close(self._lock_file)
 
     # the servers
 
     def _listen(self) -> None:
-        path = self._runtime / "control"
+        path = self._runtime / CONTROL
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         listener.bind(str(path))
         path.chmod(0o600)
@@ -564,16 +612,6 @@ def take_lock(root: Path) -> int | None:
     return lock_file
 
 
-def remove_leftovers(root: Path) -> None:
-    """What a keeper that was killed could not clean up. We hold the lock, so nobody uses it."""
-    remove_unfinished(root)
-    with contextlib.suppress(OSError, ValueError, KeyError):
-        old = Path(json.loads((root / RUN_FILE).read_text())["runtime"])
-        status = old.lstat()
-        if old.name.startswith("xiaozhi-") and stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid():
-            shutil.rmtree(old, ignore_errors=True)
-
-
 def remove_unfinished(root: Path) -> None:
     for folder in root.glob(f"{FRESH_PREFIX}*"):
         shutil.rmtree(folder, ignore_errors=True)
@@ -585,7 +623,7 @@ def leave_the_parent() -> None:
         os._exit(0)
     os.setsid()
     os.chdir("/")
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE):
+    for number in _SIGNALS_OF_OTHERS:
         signal.signal(number, signal.SIG_IGN)
 
 
@@ -600,7 +638,7 @@ def main(argument: str) -> None:
         if lock_file is None:
             first_user.send(b'{"state": "busy"}\n')
             return
-        remove_leftovers(place.root)
+        remove_unfinished(place.root)
         keeper = Keeper(place, config["port"], lock_file)
     except (KeeperError, OSError) as error:
         first_user.send(json.dumps({"state": "failed", "error": str(error)}).encode() + b"\n")

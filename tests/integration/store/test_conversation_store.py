@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.postgres_proxy import Fault, PostgresProxy
 from xiaozhi_server.core.ports import AgentProfile, Binding, Exchange, SpokenLine
-from xiaozhi_server.core.providers.memory.base import Memory, MemoryProvider, SpokenMessage
+from xiaozhi_server.core.providers.memory.base import AnyMessage, Memory, MemoryProvider, SpokenMessage
 from xiaozhi_server.store.conversations import ConversationOptions, ConversationStore
 from xiaozhi_server.store.database import Database, DatabaseError
 from xiaozhi_server.store.spool import SpoolFullError
@@ -36,13 +36,13 @@ class Notebook:
 
     async def save_memory(
         self,
-        messages: Sequence[SpokenMessage],
+        messages: Sequence[AnyMessage],
         session_id: str | None = None,
         *,
         key: str | None = None,
         transaction: Any = None,
     ) -> None:
-        text = " / ".join(message.content for message in messages)
+        text = " / ".join(message.content for message in messages if isinstance(message, SpokenMessage))
         await transaction.execute(
             "INSERT INTO notebook VALUES (%s, %s, %s) ON CONFLICT (key) DO NOTHING", (key, self.role_id, text)
         )

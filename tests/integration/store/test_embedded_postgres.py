@@ -1,6 +1,7 @@
 """The embedded PostgreSQL with real processes that are really killed."""
 
 import asyncio
+import fcntl
 import json
 import os
 import signal
@@ -13,8 +14,10 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from tests.support.log_lines import LogLines, log_lines
 from xiaozhi_server.store.embedded import EmbeddedPostgres, EmbeddedPostgresError, read_password
 
+LINUX_ONLY = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a parent-death signal")
 # A server as far as the keeper can tell: starts, says its address, holds on until its input ends.
 USER = """
 import asyncio, sys
@@ -89,6 +92,40 @@ def process_owner(pid: int) -> int:
     return Path(f"/proc/{pid}").stat().st_uid
 
 
+def another_postmaster(data_dir: Path, old: int) -> bool:
+    try:
+        return postmaster_pid(data_dir) != old
+    except (FileNotFoundError, IndexError):  # between the two, or not yet written
+        return False
+
+
+def keeper_is_there(data_dir: Path) -> bool:
+    """It holds its lock for as long as it lives."""
+    with (data_dir / "postgres" / "keeper.lock").open() as lock_file:
+        try:
+            fcntl.flock(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def users_of(keeper: int) -> int:
+    """How many servers hold a socket of it. Beside those it listens, and has two ends to wake itself."""
+    sockets = [link for link in Path(f"/proc/{keeper}/fd").iterdir() if str(link.readlink()).startswith("socket:")]
+    return len(sockets) - 3
+
+
+def said(lines: LogLines, text: str) -> int:
+    return len(lines.with_text(text))
+
+
+def reachable(dsn: str) -> bool:
+    try:
+        return answers(dsn) == "xiaozhi:5"
+    except psycopg.OperationalError:
+        return False
+
+
 def answers(dsn: str) -> str:
     with psycopg.connect(dsn) as connection:
         row = connection.execute("SELECT current_user || ':' || ('[3,4]'::vector <-> '[0,0]'::vector)").fetchone()
@@ -140,29 +177,97 @@ async def test_others_attach_and_the_last_one_turns_the_light_off(tmp_path: Path
         assert not alive(postmaster)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a parent-death signal")
+@LINUX_ONLY
 async def test_a_killed_keeper_takes_postgres_with_it_and_the_next_start_recovers(tmp_path: Path) -> None:
     async with user_process(tmp_path) as process:
-        old_runtime = runtime(await address(process))
-        postmaster = postmaster_pid(tmp_path)
-        os.kill(keeper_pid(tmp_path), signal.SIGKILL)
-        embedded = EmbeddedPostgres(tmp_path)
-        assert answers(await embedded.start()) == "xiaozhi:5"
-        assert not alive(postmaster)
-        assert not old_runtime.exists()
-        await embedded.stop()
-
-
-async def test_a_killed_postgres_is_started_again_at_the_same_address(tmp_path: Path) -> None:
+        old = await address(process)
+        postmaster, keeper = postmaster_pid(tmp_path), keeper_pid(tmp_path)
+        process.kill()
+        os.kill(keeper, signal.SIGKILL)
+        await process.wait()
     embedded = EmbeddedPostgres(tmp_path)
     dsn = await embedded.start()
-    old = postmaster_pid(tmp_path)
-    os.kill(old, signal.SIGKILL)
-    await becomes(lambda: not alive(old))
-    again = EmbeddedPostgres(tmp_path)
-    assert await again.start() == dsn
     assert answers(dsn) == "xiaozhi:5"
-    await again.stop()
+    assert not alive(postmaster)
+    await embedded.stop()
+    for place in (old, dsn):
+        assert not runtime(place).exists()
+
+
+@pytest.mark.parametrize(
+    "victims", [("keeper",), ("postmaster",), ("keeper", "postmaster"), ("postmaster", "keeper")], ids=" and ".join
+)
+@LINUX_ONLY
+async def test_what_was_killed_is_started_again_at_the_same_address(tmp_path: Path, victims: tuple[str, ...]) -> None:
+    """Nobody asks for it: the one who uses it is there, and sees to it."""
+    embedded = EmbeddedPostgres(tmp_path)
+    dsn = await embedded.start()
+    with log_lines() as lines:
+        for round_ in range(1, 4):
+            pids = {"keeper": keeper_pid(tmp_path), "postmaster": postmaster_pid(tmp_path)}
+            for victim in victims:
+                os.kill(pids[victim], signal.SIGKILL)
+            await becomes(lambda: not any(alive(pids[victim]) for victim in victims))  # noqa: B023 waited for at once
+            await becomes(lambda: said(lines, "is back") == round_)  # noqa: B023 waited for at once
+            assert answers(dsn) == "xiaozhi:5"
+            assert not alive(pids["postmaster"])
+        gone = "the keeper of the embedded PostgreSQL has gone" if "keeper" in victims else "has ended: it is started"
+        assert said(lines, gone) == 3
+    postmaster = postmaster_pid(tmp_path)
+    await embedded.stop()
+    assert not alive(postmaster)
+    assert not runtime(dsn).exists()
+
+
+@LINUX_ONLY
+async def test_of_several_servers_one_starts_it_again_and_all_use_it(tmp_path: Path) -> None:
+    async with user_process(tmp_path) as first, user_process(tmp_path) as second, user_process(tmp_path) as third:
+        processes = (first, second, third)
+        (dsn,) = {await address(process) for process in processes}
+        old = keeper_pid(tmp_path)
+        os.kill(old, signal.SIGKILL)
+        await becomes(lambda: not alive(old) and reachable(dsn))
+        await becomes(lambda: users_of(keeper_pid(tmp_path)) == len(processes))
+        first.kill()
+        await first.wait()
+        await leave(second)
+        assert answers(dsn) == "xiaozhi:5"
+        postmaster = postmaster_pid(tmp_path)
+        await leave(third)
+        assert not alive(postmaster)
+
+
+@LINUX_ONLY
+async def test_what_cannot_be_started_again_is_tried_until_it_can(tmp_path: Path) -> None:
+    embedded = EmbeddedPostgres(tmp_path, pauses_s=(0.0, 0.05))
+    dsn = await embedded.start()
+    version = tmp_path / "postgres" / "cluster" / "PG_VERSION"
+    version.write_text("15\n")
+    with log_lines() as lines:
+        os.kill(keeper_pid(tmp_path), signal.SIGKILL)
+        await becomes(lambda: said(lines, "cannot be started again: ") >= 3)
+        assert lines.with_text("made by PostgreSQL 15")
+        version.write_text("18\n")
+        await becomes(lambda: said(lines, "is back") == 1)
+    assert answers(dsn) == "xiaozhi:5"
+    await embedded.stop()
+    assert not runtime(dsn).exists()
+
+
+@LINUX_ONLY
+async def test_who_leaves_while_it_is_started_again_leaves_nothing_running(tmp_path: Path) -> None:
+    embedded = EmbeddedPostgres(tmp_path)
+    await embedded.start()
+    for moment in ("at once", "there is a keeper", "there is a postmaster"):
+        keeper, postmaster = keeper_pid(tmp_path), postmaster_pid(tmp_path)
+        os.kill(keeper, signal.SIGKILL)
+        if moment == "there is a keeper":
+            await becomes(lambda: keeper_pid(tmp_path) != keeper)  # noqa: B023 waited for at once
+        elif moment == "there is a postmaster":
+            await becomes(lambda: another_postmaster(tmp_path, postmaster))  # noqa: B023 waited for at once
+        await embedded.stop()
+        await becomes(lambda: not alive(postmaster) and not keeper_is_there(tmp_path))  # noqa: B023 waited for at once
+        await embedded.start()
     await embedded.stop()
 
 
