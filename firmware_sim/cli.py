@@ -54,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
 
     for command in (chat, say, scenario):
         _add_device_arguments(command)
-    cloud = commands.add_parser("cloud", help="a stand-in for a model, recogniser and voice over HTTP")
+    cloud = commands.add_parser("cloud", help="a stand-in for a model, recogniser, voice and Mem0 platform over HTTP")
     add_cloud_arguments(cloud)
     cloud.set_defaults(command=run_cloud)
     load = commands.add_parser("load", help="many devices at once, and what they hear")

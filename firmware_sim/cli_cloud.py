@@ -4,14 +4,18 @@ import argparse
 import asyncio
 import contextlib
 import signal
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from firmware_sim.cloud import Fault, StandInCloud
+from firmware_sim.cloud import Extraction, Fault, StandInCloud
 from firmware_sim.cloud.faults import SERVICES
 from firmware_sim.phrases import vocabulary
+
+T = TypeVar("T")
 
 
 def add_cloud_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,6 +24,13 @@ def add_cloud_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--phrase", action="append", default=[], help="one more phrase to recognise; may be repeated")
     parser.add_argument("--phrases", type=Path, metavar="FILE", help="more phrases, one a line")
     parser.add_argument("--api-key", metavar="KEY", help="refuse every other key; by default any will do")
+    parser.add_argument(
+        "--extraction",
+        type=partial(_parse, Extraction),
+        default=Extraction(),
+        metavar="FAULT",
+        help="such as delay_s=2,failures=1: how the Mem0 platform makes memories",
+    )
     parser.add_argument("--only", action="append", choices=SERVICES, help="offer only this service; may be repeated")
     for service in SERVICES:
         parser.add_argument(
@@ -33,9 +44,13 @@ def add_cloud_arguments(parser: argparse.ArgumentParser) -> None:
 
 def parse_fault(text: str) -> Fault:
     """`name=value,…` as a fault."""
+    return _parse(Fault, text)
+
+
+def _parse(kind: Callable[..., T], text: str) -> T:
     given: dict[str, Any] = dict(part.partition("=")[::2] for part in text.split(","))
     try:
-        return Fault(**given)
+        return kind(**given)
     except ValidationError as error:
         first = error.errors()[0]
         raise argparse.ArgumentTypeError(f"{first['loc'][0]}: {first['msg']}") from error
@@ -51,11 +66,13 @@ async def run_cloud(options: argparse.Namespace) -> int:
     )
     for service in SERVICES:
         setattr(cloud.faults, service, getattr(options, service))
+    cloud.platform.memories.extraction = options.extraction
     stop = _stop_on_signal()
     async with cloud:
         await cloud.warm_up()
         print(f"stand-in cloud: {cloud.base_url}", flush=True)
         print("Use it as OPENAI_BASE_URL with any key; POST /_control sets faults, GET /_stats counts.", flush=True)
+        print(f"Mem0 platform: {cloud.memory_host} (host of Memory.mem0ai, with any api_key)", flush=True)
         await stop.wait()
     return 0
 

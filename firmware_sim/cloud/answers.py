@@ -9,6 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from firmware_sim.cloud.extraction import answer_for_memory
+from firmware_sim.cloud.notes import rewritten_notes
+
 _CJK = re.compile(r"[\u3400-\u9fff]")
 _MEMORY = re.compile(r"<memory>(.*?)</memory>", re.DOTALL)
 _STAMP = re.compile(r"^\s*(?:[-*]\s*)?(?:\[[^\]]*\]\s*)?(?:(?:user|assistant|用户|助手)\s*[:：]\s*)?", re.IGNORECASE)
@@ -56,6 +59,11 @@ class Answer:
 def answer(messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] = ()) -> Answer:
     if messages and messages[-1].get("role") == "tool":
         return Answer(f"The tool answered: {_text(messages[-1])}")
+    for_memory = answer_for_memory(messages)
+    if for_memory is None:
+        for_memory = rewritten_notes(messages)
+    if for_memory is not None:
+        return Answer(for_memory)
     said = [_without_memory(_text(message)) for message in messages if message.get("role") == "user"]
     said = [text for text in said if text]
     if not said:

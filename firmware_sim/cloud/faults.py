@@ -6,7 +6,9 @@ from typing import Annotated, Literal, get_args
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass as checked_dataclass
 
-Service = Literal["chat", "transcription", "speech", "embeddings", "models"]
+from firmware_sim.cloud.extraction import Wording
+
+Service = Literal["chat", "transcription", "speech", "embeddings", "models", "memory"]
 Mode = Literal["good", "garbage", "empty", "stall", "stall_midway", "cut", "cut_midway"]
 SERVICES: tuple[Service, ...] = get_args(Service)
 MODES: tuple[Mode, ...] = get_args(Mode)
@@ -27,6 +29,15 @@ class Fault:
     delay_s: Seconds = 0  # before anything of the answer
     step_s: Seconds = 0  # between two pieces of a streamed answer
     times: Annotated[int, Field(ge=0)] | None = None  # for how many requests it holds; None: until it is changed
+    wording: Wording = "as_asked"  # how the chat model says it
+
+
+@checked_dataclass(frozen=True, slots=True, config=ConfigDict(extra="forbid"))
+class Extraction:
+    """How the Mem0 platform makes memories of what it took on: after how long, and how many of the next ones fail."""
+
+    delay_s: Seconds = 0
+    failures: Annotated[int, Field(ge=0)] = 0
 
 
 GOOD = Fault()
@@ -41,6 +52,7 @@ class Faults:
     speech: Fault = GOOD
     embeddings: Fault = GOOD
     models: Fault = GOOD
+    memory: Fault = GOOD
 
     def take(self, service: Service) -> Fault:
         """The fault for one request, counted off."""

@@ -1,4 +1,4 @@
-"""The stand-in cloud: an OpenAI-compatible service over real HTTP whose answers, delays and failures are settable.
+"""The stand-in cloud: an OpenAI-compatible service and a Mem0 platform over real HTTP, with failures and delays to set.
 
 For tests and benchmarks; it listens on loopback unless told otherwise and keeps nothing.
 """
@@ -11,7 +11,7 @@ import re
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -19,9 +19,11 @@ import numpy as np
 from aiohttp import web
 
 from firmware_sim.cloud.answers import Answer, answer
-from firmware_sim.cloud.faults import SERVICES, Fault, Faults, Service
+from firmware_sim.cloud.extraction import worded
+from firmware_sim.cloud.faults import SERVICES, Extraction, Fault, Faults, Service
 from firmware_sim.cloud.form import read_form
 from firmware_sim.cloud.listening import RATE, Recogniser
+from firmware_sim.cloud.mem0_platform import Mem0Platform
 from firmware_sim.cloud.shapes import chat_events, completion
 from firmware_sim.cloud.sounds import CONTENT_TYPES, UnreadableError, read_sound, speech_file
 from firmware_sim.phrases import vocabulary
@@ -63,7 +65,7 @@ class _Stop:
 
 
 class StandInCloud:
-    """Use it as a context manager; `base_url` ends with `/v1`."""
+    """Use it as a context manager; `base_url` ends with `/v1`, and `memory_host` is where the Mem0 platform is."""
 
     def __init__(
         self,
@@ -79,6 +81,7 @@ class StandInCloud:
         self.requests: deque[CloudRequest] = deque(maxlen=1000)
         self.counts: Counter[str] = Counter()
         self.base_url = ""
+        self.platform = Mem0Platform(self._reply, lambda body: self._note("memory", body))
         self._host = host
         self._port = port
         self._phrases = list(vocabulary() if phrases is None else phrases)
@@ -108,6 +111,10 @@ class StandInCloud:
         await web.TCPSite(self._runner, self._host, self._port).start()
         self.base_url = f"http://{self._host}:{self._runner.addresses[0][1]}/v1"
 
+    @property
+    def memory_host(self) -> str:
+        return self.base_url.removesuffix("/v1")
+
     async def close(self) -> None:
         self._stop.event.set()
         if self._runner is not None:
@@ -131,6 +138,8 @@ class StandInCloud:
         app.router.add_post("/v1/audio/transcriptions", self._route("transcription", self._transcribe))
         app.router.add_post("/v1/audio/speech", self._route("speech", self._speak))
         app.router.add_post("/v1/embeddings", self._route("embeddings", self._embed))
+        for method, path, handler in self.platform.routes():
+            app.router.add_route(method, path, self._route("memory", handler))
         app.router.add_post("/_control", self._control)
         app.router.add_get("/_stats", self._stats)
         return app
@@ -146,11 +155,14 @@ class StandInCloud:
             self.counts[service] += 1
             if service not in self._services:
                 return _error(404, "there is no such service here")
-            if self._api_key is not None and request.headers.get("Authorization") != f"Bearer {self._api_key}":
+            if not self._is_allowed(request, "Token" if service == "memory" else "Bearer"):
                 return _error(401, "wrong key")
             return await self._misbehave(request, handler, self.faults.take(service))
 
         return handle
+
+    def _is_allowed(self, request: web.Request, scheme: str) -> bool:
+        return self._api_key is None or request.headers.get("Authorization") == f"{scheme} {self._api_key}"
 
     async def _misbehave(self, request: web.Request, handler: Handler, fault: Fault) -> web.StreamResponse:
         await self._stop.sleep(fault.delay_s)
@@ -187,7 +199,7 @@ class StandInCloud:
             yield piece
 
     async def _reply(
-        self, request: web.Request, body: Json, fault: Fault, *, empty: Json | None = None
+        self, request: web.Request, body: Any, fault: Fault, *, empty: Json | None = None
     ) -> web.StreamResponse:
         """A JSON answer, in two pieces so that it can break in the middle; `empty` is a success without content."""
         answer_body = (empty or {}) if fault.mode == "empty" else body
@@ -208,6 +220,7 @@ class StandInCloud:
         body = await _json(request)
         self._note("chat", body)
         given = answer(body.get("messages") or [], body.get("tools") or [])
+        given = replace(given, text=worded(given.text, fault.wording))
         if not body.get("stream"):
             return await self._reply(request, completion(given), fault)
         usage = bool((body.get("stream_options") or {}).get("include_usage"))
@@ -278,17 +291,20 @@ class StandInCloud:
     # --- control ---
 
     async def _control(self, request: web.Request) -> web.Response:
-        """`{"chat": {"mode": "stall", "delay_s": 1}, "phrases": ["…"], "clear": true}`."""
+        """`{"chat": {"mode": "stall"}, "phrases": ["…"], "extraction": {"delay_s": 2}, "clear": true}`."""
         try:
             wishes = await _json(request)
             faults = {service: Fault(**wishes[service]) for service in SERVICES if service in wishes}
             phrases = _phrases(wishes)
+            extraction = Extraction(**wishes["extraction"]) if "extraction" in wishes else None
         except (TypeError, ValueError) as error:
             return web.json_response({"error": str(error)}, status=400)
         if wishes.get("clear"):
             self.faults.clear()
         for service, fault in faults.items():
             setattr(self.faults, service, fault)
+        if extraction is not None:
+            self.platform.memories.extraction = extraction
         self.learn(*phrases)
         return web.json_response({service: asdict(getattr(self.faults, service)) for service in SERVICES})
 
@@ -307,7 +323,7 @@ async def _json(request: web.Request) -> Json:
 
 
 def _phrases(wishes: Json) -> list[str]:
-    unknown = wishes.keys() - {*SERVICES, "phrases", "clear"}
+    unknown = wishes.keys() - {*SERVICES, "phrases", "extraction", "clear"}
     if unknown:
         raise ValueError(f"unknown: {', '.join(sorted(unknown))}")
     phrases = wishes.get("phrases", [])
@@ -317,7 +333,7 @@ def _phrases(wishes: Json) -> list[str]:
 
 
 def _error(status: int, message: str, headers: dict[str, str] | None = None) -> web.Response:
-    body = {"error": {"message": message, "type": "stand_in", "code": status}}
+    body = {"error": {"message": message, "type": "stand_in", "code": status}, "detail": message}
     return web.json_response(body, status=status, headers=headers)
 
 

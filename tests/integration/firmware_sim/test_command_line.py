@@ -261,6 +261,7 @@ def test_a_fault_that_there_is_not_is_refused(fault: str) -> None:
 async def test_cloud_starts_and_ends_by_signal() -> None:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "firmware_sim", "cloud", "--port", "0", "--speech", "status=500,times=2",
+        "--extraction", "delay_s=1",
         stdout=asyncio.subprocess.PIPE,
     )  # fmt: skip
     assert process.stdout is not None
@@ -268,4 +269,4 @@ async def test_cloud_starts_and_ends_by_signal() -> None:
     assert b"http://127.0.0.1:" in line
     process.terminate()
     assert await asyncio.wait_for(process.wait(), 10) == 0
-    await process.stdout.read()
+    assert b"Mem0 platform: http://127.0.0.1:" in await process.stdout.read()

@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 
-from firmware_sim.errors import BootError, DeviceCrashError
+from firmware_sim.errors import BootError, DeviceCrashError, FirmwareError
 from firmware_sim.http_client import MAX_BODY_BYTES, post
+from firmware_sim.websocket import WebSocketClient
 from tests.support.virtual_time import run_virtual
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
@@ -86,6 +87,69 @@ async def test_a_broken_answer_is_a_failure_that_can_be_retried(answer: bytes) -
 async def test_a_redirect_is_not_followed() -> None:
     async with answering(b"HTTP/1.1 302 Found\r\nLocation: /\r\nContent-Length: 1\r\n\r\nx") as url:
         assert (await post(url, {}, b"")).status == 302
+
+
+class Listening:
+    """A server that answers with these bytes and then waits for its clients to end TCP."""
+
+    def __init__(self, answer: bytes) -> None:
+        self._answer = answer
+        self.asked = asyncio.Event()
+        self.ended = asyncio.Event()
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(self._answer)
+        self.asked.set()
+        with suppress(ConnectionResetError):
+            await reader.read()
+        writer.transport.abort()
+        self.ended.set()
+
+
+async def ask(kind: str, server: asyncio.Server, **limits: float) -> None:
+    address = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    if kind == "http":
+        await post(f"http://{address}/ota/", {}, b"", **limits)
+    else:
+        await WebSocketClient.open(f"ws://{address}/", {}, **limits)
+
+
+@pytest.mark.parametrize("kind", ["http", "websocket"])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"noise without end",
+        b"noise\r\n\r\n",
+        b"x" * 100_000,
+        HEAD + b"Content-Length: 9\r\n\r\nhalf",
+        HEAD + b"Content-Length: nine\r\n\r\n",
+        HEAD + b"Content-Length: 9999\r\n\r\n",
+        HEAD + b"Transfer-Encoding: chunked\r\n\r\nx\r\n",
+    ],
+    ids=["nothing", "noise", "a noisy line", "too much", "half a body", "no number", "too long", "no chunk"],
+)
+async def test_whatever_the_answer_tcp_is_ended(kind: str, answer: bytes) -> None:
+    listening = Listening(answer)
+    async with await asyncio.start_server(listening.serve, "127.0.0.1", 0) as server:
+        with pytest.raises(FirmwareError):
+            await ask(kind, server, timeout_s=0.2)
+        async with asyncio.timeout(5):
+            await listening.ended.wait()
+
+
+@pytest.mark.parametrize("kind", ["http", "websocket"])
+async def test_who_is_cancelled_ends_tcp(kind: str) -> None:
+    listening = Listening(b"HTTP/1.1 ")
+    async with await asyncio.start_server(listening.serve, "127.0.0.1", 0) as server:
+        asking = asyncio.create_task(ask(kind, server))
+        async with asyncio.timeout(5):
+            await listening.asked.wait()
+            asking.cancel()
+            await asyncio.wait({asking})
+            await listening.ended.wait()
+    assert asking.cancelled()
 
 
 def test_silence_is_a_failure_after_30_seconds() -> None:

@@ -22,6 +22,7 @@ PATHS: dict[Service, str] = {
     "speech": "/audio/speech",
     "embeddings": "/embeddings",
     "models": "/models",
+    "memory": "/ping/",
 }
 CHAT = {"model": "x", "stream": True, "messages": [{"role": "user", "content": "Tell me of the sea and its ships."}]}
 BODIES: dict[Service, dict[str, Any]] = {
@@ -51,7 +52,7 @@ class Caller:
     @asynccontextmanager
     async def asked(self, service: Service) -> AsyncIterator[aiohttp.ClientResponse]:
         url = self.cloud.base_url + PATHS[service]
-        if service == "models":
+        if service in ("models", "memory"):
             request = self._session.get(url)
         elif service == "transcription":
             form = aiohttp.FormData()
@@ -90,7 +91,7 @@ def makes_sense(service: Service, body: bytes) -> bool:
             text = "".join(str(delta.get("content", "")) for delta in deltas)
             return events[-1] == "[DONE]" and "sea" in text
         answer = json.loads(body)
-        return bool(answer.get("text") if service == "transcription" else answer.get("data"))
+        return bool(answer.get({"transcription": "text", "memory": "status"}.get(service, "data")))
     except (ValueError, EOFError, wave.Error, LookupError):
         return False
 
