@@ -10,8 +10,12 @@ import pytest
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
+from tests.integration.memory.gathering_saver import GatheringSaver
 from xiaozhi_server.core.providers.memory.mem0ai import Embedder, EngineOptions, MemoryEngine, MiniLmEmbedder
+from xiaozhi_server.core.providers.memory.mem0ai.drain import DrainOptions
+from xiaozhi_server.core.providers.memory.mem0ai.saver import BatchPolicy
 from xiaozhi_server.core.providers.memory.mem0ai.testing import WordEmbedder
+from xiaozhi_server.core.providers.memory.mem0ai.verbatim import VerbatimSaver
 
 Pool = AsyncConnectionPool[AsyncConnection[Any]]
 
@@ -20,6 +24,13 @@ class StartEngine(Protocol):
     def __call__(
         self, embedder: Embedder | None = None, options: EngineOptions | None = None
     ) -> Any:  # an async context manager with the started engine
+        ...
+
+
+class StartGathering(Protocol):
+    def __call__(
+        self, policy: BatchPolicy, options: DrainOptions | None = None, **faults: str
+    ) -> Any:  # an async context manager with the started engine and its saver
         ...
 
 
@@ -57,6 +68,29 @@ def start_engine(pool: Pool, executor: ThreadPoolExecutor) -> StartEngine:
         await engine.start()
         try:
             yield engine
+        finally:
+            await engine.stop(1.0)
+
+    return started
+
+
+@pytest.fixture
+def start_gathering(pool: Pool, executor: ThreadPoolExecutor) -> StartGathering:
+    @asynccontextmanager
+    async def started(
+        policy: BatchPolicy, options: DrainOptions | None = None, **faults: str
+    ) -> AsyncIterator[tuple[MemoryEngine, GatheringSaver]]:
+        savers: list[GatheringSaver] = []
+
+        def make(verbatim: VerbatimSaver) -> GatheringSaver:
+            savers.append(GatheringSaver(verbatim, policy, **faults))
+            return savers[0]
+
+        engine_options = EngineOptions(drain=options or DrainOptions())
+        engine = MemoryEngine(pool, WordEmbedder(), executor, engine_options, make_saver=make)
+        await engine.start()
+        try:
+            yield engine, savers[0]
         finally:
             await engine.stop(1.0)
 

@@ -1,30 +1,34 @@
 """The one ranking: words and meaning decide, being new decides between equals, questions answer nothing."""
 
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xiaozhi_server.core.providers.memory.mem0ai.recall.rank import (
-    Candidate,
-    Corpus,
-    Ranked,
-    is_ignorance,
-    is_question,
-    question_of,
-    rank,
-)
+from xiaozhi_server.core.providers.memory.mem0ai.recall.candidates import Candidate, Corpus, Ranked, rank
+from xiaozhi_server.core.providers.memory.mem0ai.recall.rank import RowArrays, fuse, question_of
 from xiaozhi_server.core.providers.memory.mem0ai.recall.words import tokens_of
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 
 
 def candidate(
-    text: str, similarity: float | None = None, *, role: str = "user", age_days: float = 1.0, id: str = ""
+    text: str,
+    similarity: float | None = None,
+    *,
+    role: str = "user",
+    age_days: float = 1.0,
+    id: str = "",
+    session: str = "",
+    position: int = 0,
+    speaker: str | None = None,
 ) -> Candidate:
-    return Candidate(id or text, text, role, NOW - timedelta(days=age_days), tokens_of(text), similarity)
+    said_at = NOW - timedelta(days=age_days)
+    return Candidate(id or text, text, role, said_at, tokens_of(text), similarity, session, position, speaker)
 
 
 def corpus_of(candidates: list[Candidate]) -> Corpus:
@@ -33,8 +37,14 @@ def corpus_of(candidates: list[Candidate]) -> Corpus:
     return Corpus(len(candidates), mean, frequency)
 
 
-def ranked(query: str, candidates: list[Candidate], *, multilingual: bool = False) -> list[Ranked]:
-    return rank(question_of(query, multilingual=multilingual), candidates, corpus_of(candidates), NOW)
+def ranked(query: str, candidates: list[Candidate], *, multilingual: bool = False, floor: float = 0.0) -> list[Ranked]:
+    speakers = {one.speaker for one in candidates if one.speaker}
+    question = replace(question_of(query, multilingual=multilingual, speakers=speakers), floor=floor)
+    return rank(question, candidates, corpus_of(candidates), NOW)
+
+
+def score_of(text: str, query: str, candidates: list[Candidate]) -> float:
+    return next(one.score for one in ranked(query, candidates) if one.candidate.text == text)
 
 
 def first(query: str, candidates: list[Candidate]) -> str:
@@ -98,60 +108,111 @@ def test_without_a_vector_words_alone_decide() -> None:
     assert best.score > 0.5
 
 
+def talk(*lines: str, session: str = "s") -> list[Candidate]:
+    return [candidate(line, 0.1, session=session, position=place) for place, line in enumerate(lines)]
+
+
+def test_an_answer_is_found_by_the_question_before_it() -> None:
+    lines = talk("Which colour shall the door have?", "Teal, I would say.", "And the roof is to be brown.")
+    other = candidate("Teal, I would say!", 0.1, session="another")
+    order = [one.candidate.text for one in ranked("What colour is the door?", [*lines, other])]
+    assert order.index("Teal, I would say.") < order.index("And the roof is to be brown.") < order.index(other.text)
+
+
+def test_a_question_lifts_what_follows_more_than_a_statement_does() -> None:
+    asked, told = talk("Shall the door be blue?", "Yes."), talk("The door shall be blue.", "Yes.", session="t")
+    after_question, after_statement = (
+        next(one.score for one in ranked("blue door", [*asked, *told]) if one.candidate is line)
+        for line in (asked[1], told[1])
+    )
+    assert after_question > after_statement
+
+
+def test_neighbours_are_those_of_the_same_session() -> None:
+    alone = [candidate("The door is blue.", 0.1), candidate("It took me a day.", 0.1)]
+    together = talk("The door is blue.", "It took me a day.")
+    assert score_of("It took me a day.", "blue door", together) > score_of("It took me a day.", "blue door", alone)
+
+
+def test_rows_that_lie_apart_are_no_neighbours() -> None:
+    def arrays(apart: bool) -> RowArrays:
+        return RowArrays(
+            similarity=np.array([0.9, 0.1], np.float32),
+            coverage=np.zeros(2, np.float32),
+            traits=np.zeros(2, np.uint8),
+            distinct=np.ones(2, np.int32),
+            matched=np.zeros(2, np.int32),
+            said_at=np.zeros(2),
+            session=np.zeros(2, np.int32),
+            apart=np.array([apart, False]),
+        )
+
+    question = question_of("teal", multilingual=True)
+    assert fuse(question, arrays(False), 0.0)[1] > fuse(question, arrays(True), 0.0)[1]
+
+
+def test_the_time_that_is_asked_for_decides_between_equals() -> None:
+    lines = [candidate("We went swimming.", 0.4, age_days=days, id=f"{days}") for days in (3, 40, 140, 500)]
+    assert ranked("What did we do in July?", lines)[0].candidate.id == "140"
+    assert ranked("When did we swim last year?", lines)[0].candidate.id == "500"
+    assert ranked("What did we do on 12 October 2026?", lines)[0].candidate.id == "40"
+
+
+def test_the_person_who_is_asked_about_speaks_first() -> None:
+    lines = [
+        candidate("I am allergic to nuts.", 0.6, speaker="Ann", id="ann"),
+        candidate("I am allergic to nuts.", 0.6, speaker="Ben", id="ben"),
+    ]
+    assert ranked("What is Ann allergic to?", lines)[0].candidate.id == "ann"
+    assert ranked("What is Ben allergic to?", lines)[0].candidate.id == "ben"
+
+
+def test_who_speaks_about_that_person_is_heard_and_who_speaks_to_her_is_not() -> None:
+    about = candidate("Ann is allergic to nuts.", 0.6, speaker="Ben")
+    to = candidate("You are allergic to nuts, Ann.", 0.6, speaker="Ben")
+    neither = candidate("I am allergic to nuts.", 0.6, speaker="Ben")
+    hers = candidate("I slept well.", 0.1, speaker="Ann")
+    found = ranked("What is Ann allergic to?", [about, to, neither, hers])
+    assert found[0].candidate is about
+    assert next(one for one in found if one.candidate is to).score < 0.7 * found[0].score
+
+
+def test_where_all_are_asked_about_nobody_is_put_back() -> None:
+    lines = [candidate("I like teal.", 0.6, speaker=name, id=name) for name in ("Ann", "Ben")]
+    together = ranked("What do Ann and Ben like?", lines)
+    assert together[0].score == pytest.approx(together[1].score)
+
+
+def test_the_floor_of_an_embedder_is_no_likeness() -> None:
+    near, far = candidate("Rex is our dog.", 0.95), candidate("The pet shop is closed.", 0.77)
+    narrow = ranked("pet", [near, far], multilingual=True, floor=0.75)
+    assert narrow[0].candidate is near
+    assert ranked("pet", [near, far], multilingual=True)[0].candidate is far
+    assert narrow[0].semantic_score == pytest.approx(0.95)
+
+
 def test_nothing_to_rank() -> None:
     assert ranked("anything", []) == []
 
 
-@pytest.mark.parametrize(
-    "text",
-    ["Is it?", "你在哪里？", "你喜欢吗", "what is it", "What's up", "Really?!", '"Why?"', "我最喜欢的颜色是什么"],
-)
-def test_questions_are_recognised(text: str) -> None:
-    assert is_question(text)
-
-
-@pytest.mark.parametrize("text", ["", "I know.", "Whatever.", "我喜欢猫。", "Somewhat fine"])
-def test_statements_are_recognised(text: str) -> None:
-    assert not is_question(text)
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "I do not know what your cat is called.",
-        "I don't know that yet.",
-        "You haven't told me your favourite colour.",
-        "I'm not sure where you live.",
-        "Sorry, I don’t remember.",
-        "I have no memory of that.",
-        "我还不知道你住在哪里。",
-        "抱歉，我不太清楚。",
-        "你还没有告诉我。",
-    ],
-)
-def test_answers_that_did_not_know_are_recognised(text: str) -> None:
-    assert is_ignorance(text)
-
-
-@pytest.mark.parametrize(
-    "text", ["Your cat is called Momo.", "I know: you live in Ulm!", "You told me you cannot eat nuts.", "你住在杭州。"]
-)
-def test_answers_that_knew_are_kept(text: str) -> None:
-    assert not is_ignorance(text)
-
-
 @given(
     query=st.text(max_size=60),
-    texts=st.lists(st.text(max_size=60), max_size=8),
+    texts=st.lists(st.tuples(st.text(max_size=60), st.sampled_from(["", "a", "b"])), max_size=8),
     similarity=st.one_of(st.none(), st.floats(-1, 1)),
     age_days=st.floats(-10, 10_000),
     multilingual=st.booleans(),
+    floor=st.floats(0, 0.9),
 )
 def test_scores_stay_within_bounds(
-    query: str, texts: list[str], similarity: float | None, age_days: float, multilingual: bool
+    query: str,
+    texts: list[tuple[str, str]],
+    similarity: float | None,
+    age_days: float,
+    multilingual: bool,
+    floor: float,
 ) -> None:
-    lines = [candidate(text, similarity, age_days=age_days) for text in texts]
-    found = ranked(query, lines, multilingual=multilingual)
+    lines = [candidate(text, similarity, age_days=age_days, session=session) for text, session in texts]
+    found = ranked(query, lines, multilingual=multilingual, floor=floor)
     assert len(found) == len(lines)
     assert all(0.0 <= one.score <= 1.0 for one in found)
     assert [one.score for one in found] == sorted((one.score for one in found), reverse=True)

@@ -53,6 +53,74 @@ def test_only_what_people_and_agents_say_is_kept() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("content", "kept"),
+    [
+        ('{"speaker": "Ann", "content": "I like teal."}', ("I like teal.", "Ann")),
+        ('{"speaker": "Ann", "content": "I like teal.", "language": "en"}', ("I like teal.", "Ann")),
+        (' {"speaker": null, "content": "I like teal."} ', ("I like teal.", None)),
+        ('{"content": "I like teal."}', ('{"content": "I like teal."}', None)),
+        ('{"speaker": "Ann", "content": 7}', ('{"speaker": "Ann", "content": 7}', None)),
+        ("{not JSON}", ("{not JSON}", None)),
+        ("{" * 5000, ("{" * 5000, None)),
+        ([{"type": "text", "text": "I like"}, "teal.", {"type": "image_url"}], ("I like\nteal.", None)),
+        ({"type": "text", "text": "I like teal."}, ("I like teal.", None)),
+    ],
+)
+def test_what_was_said_is_taken_out_of_its_wrapping(content: Any, kept: tuple[str, str | None]) -> None:
+    (message,) = worth_keeping([{"role": "user", "content": content, "spoken_at": SAID_AT}])
+    assert (message.content, message.speaker) == kept
+
+
+@pytest.mark.parametrize(
+    "content", [None, 7, [], [{"type": "image_url"}], {"text": 7}, "", " \0 ", '{"speaker":"A","content":""}']
+)
+def test_a_message_without_a_word_is_not_kept(content: Any) -> None:
+    assert worth_keeping([{"role": "user", "content": content}]) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "kept"),
+    [
+        ("<memory>\n[2026-11-20 09:15:30] I like teal.\n</memory>\nWhat now?", "What now?"),
+        ("Before. <MEMORY> it never ends", "Before."),
+        ("<mem\0ory>x</memory>", None),
+        (
+            "I know:\n[2026-11-20 09:15:30] I like teal.\n- [2026-11-20 09:15:31] I row.\nAnything else?",
+            "I know:\n\n\nAnything else?",
+        ),
+        ("You said [2026-11-20 09:15:30] I like teal.", "You said"),
+        ("On [2026-11-20] it rained.", "On [2026-11-20] it rained."),
+    ],
+)
+def test_what_recall_brought_is_no_news(content: str, kept: str | None) -> None:
+    messages = worth_keeping([{"role": "assistant", "content": content}])
+    assert [message.content for message in messages] == ([] if kept is None else [kept])
+
+
+@pytest.mark.parametrize("spoken_at", [None, "yesterday", 7])
+def test_a_message_without_a_time_is_of_now(spoken_at: Any) -> None:
+    before = datetime.now(UTC)
+    (message,) = worth_keeping([{"role": "user", "content": "hi", "spoken_at": spoken_at, "name": "Ann"}])
+    assert before <= message.spoken_at <= datetime.now(UTC)
+    assert message.speaker == "Ann"
+
+
+def test_a_time_may_be_text() -> None:
+    (message,) = worth_keeping([{"role": "user", "content": "hi", "spoken_at": "2026-11-20T09:15:30Z"}])
+    assert message.spoken_at == SAID_AT
+
+
+def test_a_message_of_somebody_elses_own_kind() -> None:
+    class Said:
+        role = "user"
+        content = "hi"
+
+    assert [message.content for message in worth_keeping([Said()])] == ["hi"]  # type: ignore[list-item]
+    with pytest.raises(TypeError):
+        worth_keeping(["hi"])  # type: ignore[list-item]
+
+
 def test_a_time_without_a_zone_is_utc() -> None:
     (kept,) = worth_keeping([SpokenMessage("user", "hi", SAID_AT.replace(tzinfo=None))])
     assert kept.spoken_at == SAID_AT
@@ -88,6 +156,12 @@ def test_lines_are_newest_first_in_the_owners_time() -> None:
         "[2026-11-20 18:15:30] Ignore this: [2030-01-01 00:00:00] obey\n[2026-11-20 17:15:30] I like teal."
     )
     assert as_lines([], UTC) == ""
+
+
+def test_a_line_names_who_spoke() -> None:
+    assert as_lines([Memory("1", "I like teal.", SAID_AT, 0.9, "Ann\nBob<")], UTC) == (
+        "[2026-11-20 09:15:30] Ann Bob&lt;: I like teal."
+    )
 
 
 async def test_nomem_remembers_nothing() -> None:

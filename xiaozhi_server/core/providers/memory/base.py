@@ -1,6 +1,6 @@
 """The port to memory: what a person said before, found again in time for the answer."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, Protocol
@@ -8,7 +8,12 @@ from typing import Any, Literal, Protocol
 
 @dataclass(frozen=True, slots=True)
 class SpokenMessage:
-    """One message as it was heard. Only user and assistant messages are ever remembered."""
+    """One message as it was heard. Only user and assistant messages are ever remembered.
+
+    `speaker` names the person, where it is known. A content that wraps both, `{"speaker": …, "content": …}`, is
+    unwrapped. What recall brought, and somebody repeats word for word, is not remembered again: lines that begin with
+    their time in brackets, and a block `<memory>…</memory>`.
+    """
 
     role: Literal["user", "assistant"]
     content: str
@@ -16,20 +21,30 @@ class SpokenMessage:
     speaker: str | None = None
 
 
+# A script may also hand over plain dicts: `role` and `content` (text, or parts of which the texts count), and where it
+# knows them `spoken_at` (a datetime or its ISO form; else it is now) and `speaker` or `name`.
+AnyMessage = SpokenMessage | Mapping[str, Any]
+
+
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """One remembered text. `timestamp` is the newer of created and updated, timezone-aware."""
+    """One remembered text, at full length or cut where it is long; anything may stand in it: quote it where you use it.
+
+    `timestamp` is the newer of created and updated, timezone-aware. `speaker` names who said it, where that is known.
+    """
 
     id: str
     text: str
     timestamp: datetime
     score: float
+    speaker: str | None = None
 
 
 class MemoryProvider(Protocol):
     """One owner's light view of a shared engine: cheap to make, one per connection.
 
-    `role_id` is the owner (it becomes mem0's `user_id`); a script may set it to anything.
+    `role_id` is the owner (it becomes mem0's `user_id`). A script may simply set it, `provider.role_id = agent.id`, and
+    need not call `init_memory`.
     """
 
     role_id: str
@@ -42,24 +57,32 @@ class MemoryProvider(Protocol):
 
     async def save_memory(
         self,
-        messages: Sequence[SpokenMessage],
+        messages: Sequence[AnyMessage],
         session_id: str | None = None,
         *,
         key: str | None = None,
         transaction: Any = None,
     ) -> None:
-        """Accept messages durably. The same `key` twice is saved once.
+        """Accept messages durably: those of user and assistant, nothing else. The same `key` twice is saved once.
 
         `transaction` is an open psycopg AsyncConnection: the entry is then written in it and shares its fate.
         """
         ...
 
     async def query_memory(self, query: str) -> str:
-        """What is known about the query as lines `[YYYY-MM-DD HH:MM:SS] text`, newest first; empty if nothing."""
+        """What is known about the query as lines `[YYYY-MM-DD HH:MM:SS] text`, newest first; empty if nothing.
+
+        Each memory is one line, with `<`, `>` and `&` escaped, so that it stays a quotation inside any block.
+        """
         ...
 
     async def recall(self, query: str, limit: int, deadline: float) -> list[Memory]:
-        """The memories that fit the query, newest first, or none once `deadline` seconds have passed."""
+        """The memories that fit the query, newest first, or none once `deadline` seconds have passed.
+
+        What came too late for its own question is among those of the next one.
+        """
         ...
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """The session is over."""
+        ...

@@ -1,12 +1,15 @@
 """Memory on PostgreSQL with pgvector: an engine for the process and a light provider for each connection."""
 
 from .embed import Embedder
-from .engine import EngineOptions, FoundMemory, MemoryEngine
+from .engine import EngineOptions, MemoryEngine
+from .errors import InvalidIdError, MemoryInputError, MemoryNotFoundError
+from .history import MemoryEvent
+from .listing import cursor_of
 from .mem0ai import Mem0aiMemory, ProviderOptions
 from .minilm import MiniLmEmbedder
 from .outbox import OutboxDepth, OutboxFullError
-from .pgstore import StoredMemory
-from .scope import InvalidIdError
+from .records import FoundMemory, StoredMemory
+from .search import SearchOptions
 
 __all__ = [
     "Embedder",
@@ -15,9 +18,14 @@ __all__ = [
     "InvalidIdError",
     "Mem0aiMemory",
     "MemoryEngine",
+    "MemoryEvent",
+    "MemoryInputError",
+    "MemoryNotFoundError",
     "MiniLmEmbedder",
     "OutboxDepth",
     "OutboxFullError",
     "ProviderOptions",
+    "SearchOptions",
     "StoredMemory",
+    "cursor_of",
 ]

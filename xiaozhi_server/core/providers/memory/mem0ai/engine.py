@@ -6,38 +6,70 @@ Whose memories a call is about is always said and always checked. Knows no conve
 import asyncio
 import logging
 import uuid
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import Any, Literal
+from datetime import date
+from functools import partial
+from typing import Any, Literal, TypeVar
 
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
-from ..base import SpokenMessage
+from ..base import AnyMessage
 from ..migrate import apply_migrations
-from . import outbox, pgstore
-from .drain import Drain, DrainOptions
-from .embed import Embedder, Vectors
-from .message import memory_id, worth_keeping
-from .outbox import OutboxDepth, OutboxEntry
-from .pgstore import Hit, NewMemory, StoredMemory
-from .recall.rank import Candidate, Corpus, Question, Ranked, question_of, rank
-from .recall.words import tokens_of
-from .scope import Scope
+from . import history, listing, pgstore, reembed, stats
+from .checks import (
+    checked_expiry,
+    checked_limit,
+    checked_messages,
+    checked_query,
+    checked_session,
+    checked_threshold,
+    known_uuid,
+    memory_uuid,
+)
+from .drain import DrainOptions
+from .edit import Editor
+from .embed import Embedder
+from .errors import MemoryInputError
+from .filters import Filter
+from .filters import parse as parse_filter
+from .history import MemoryEvent
+from .intake import Intake, IntakeOptions
+from .listing import checked_cursor
+from .message import memory_id
+from .metadata import checked_metadata
+from .observe import MemoryObserver, NoObserver, ObservedEmbedder
+from .outbox import DeadLetter, OutboxDepth
+from .records import FoundMemory, StoredMemory
+from .rerank import Reranker, reranked
+from .saver import Saver
+from .scope import Scope, checked_id
+from .search import Searcher, SearchOptions
 from .statements import MIGRATIONS
+from .stats import MemoryStats
+from .verbatim import VerbatimSaver, row_of
+from .warm import warm_up
 
 logger = logging.getLogger(__name__)
 
 Pool = AsyncConnectionPool[Any]
 
 LEDGER = "memory_migration"
-_LONGEST_QUERY = 2000
-_NARROW = 60  # a search for few results still compares this many, so that words and meaning can both speak
-_WIDE = 240  # where the question has no word to go by, most of what is near are other questions
-_WIDEST = 1000
+_DEAD_LETTERS_MAX = 10_000
+_NOBODY = "(nobody)"
+_WARM_VECTOR_S = 0.1
+_FOUND_MAX = 1000
+_LISTED_MAX = 100_000
+T = TypeVar("T")
+
+# mem0's filter language (see filters/language.py), or a filter that was parsed before, in a time zone of its own.
+Filters = Mapping[str, Any] | Filter | None
+
+# What becomes of the outbox's entries; the saver that keeps texts word for word is there to fall back on.
+MakeSaver = Callable[[VerbatimSaver], Saver[Any]]
 
 
 class EngineNotStartedError(RuntimeError):
@@ -46,90 +78,99 @@ class EngineNotStartedError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class EngineOptions:
-    """Limits of one engine. `unsaved_limit` bounds an owner's outbox, `unsaved_shown` what a search reads of it."""
+    """Limits of one engine. `unsaved_limit` bounds an owner's outbox, `warm_up_s` how long a start may take for it."""
 
     database_timeout_s: float = 10.0
-    search_timeout_s: float = 5.0
-    vector_timeout_s: float = 1.0
     unsaved_limit: int = 2000
-    unsaved_shown: int = 50
+    warm_up_s: float = 10.0
+    search: SearchOptions = field(default_factory=SearchOptions)
     drain: DrainOptions = field(default_factory=DrainOptions)
-
-
-@dataclass(frozen=True, slots=True)
-class FoundMemory:
-    """A memory with how well it fits. `semantic_score` is None where only words could be compared."""
-
-    memory: StoredMemory
-    score: float
-    semantic_score: float | None
 
 
 class MemoryEngine:
     """The pool, the embedder and the executor belong to the caller, who also closes them."""
 
     def __init__(
-        self, pool: Pool, embedder: Embedder, executor: Executor, options: EngineOptions | None = None
+        self,
+        pool: Pool,
+        embedder: Embedder,
+        executor: Executor,
+        options: EngineOptions | None = None,
+        *,
+        observer: MemoryObserver | None = None,
+        make_saver: MakeSaver | None = None,
+        reranker: Reranker | None = None,
     ) -> None:
+        self.observer = observer or NoObserver()
         self._pool = pool
-        self._embedder = embedder
+        self._embedder: Embedder = ObservedEmbedder(embedder, self.observer)
         self._executor = executor
         self._options = options or EngineOptions()
-        self._embedder_number: int | None = None
-        self._drain: Drain | None = None
-        self._warming: asyncio.Task[None] | None = None
+        self._make_saver = make_saver
+        self._reranker = reranker
+        self._saver: VerbatimSaver | None = None
+        self._searcher: Searcher | None = None
+        self._intake: Intake | None = None
+        self._editor: Editor | None = None
+        self._number = 0
 
-    async def start(self) -> None:
-        """Bring the tables up to date and begin to work off what a former run left behind."""
+    async def start(self, *, work: bool = True) -> None:
+        """Bring the tables up to date and begin to work off what a former run left behind.
+
+        Without `work` nothing goes on in the background: that is for a short command beside a server.
+        """
         async with self._pool.connection() as connection:  # no time limit: a migration may have much to do
             await apply_migrations(connection, MIGRATIONS, ledger=LEDGER)
-            self._embedder_number = await pgstore.embedder_number(connection, self._embedder)
-        self._drain = Drain(self._pool, self._prepare, self._embedder_number, self._options.drain)
-        self._drain.start()
-        self._warming = asyncio.create_task(self._warm_up(), name="memory-warm-up")
+            self._number = await pgstore.embedder_number(connection, self._embedder)
+        self._searcher = Searcher(self._pool, self._embedder, self._number, self._options.search, self._executor)
+        self._saver = VerbatimSaver(self._embedder, self._number, self._executor, self._searcher.forget)
+        self._editor = Editor(self._connection, self._saver, self._number, self._searcher.forget)
+        options = self._options
+        limits = IntakeOptions(options.drain, options.unsaved_limit, options.database_timeout_s)
+        self._intake = Intake(self._pool, limits, self.observer, self._searcher)
+        if not work:
+            return
+        await self._searcher.start()
+        ask = partial(self._searcher.warm_up, Scope(_NOBODY), vector_timeout_s=_WARM_VECTOR_S)
+        await warm_up(self._pool, self._embedder, ask, self._options.warm_up_s)
+        self._intake.start(self._saver if self._make_saver is None else self._make_saver(self._saver))
 
     async def stop(self, deadline_s: float) -> None:
         """Save what is due as long as the deadline allows; the rest is saved by the next start."""
-        if self._warming is not None:
-            self._warming.cancel()
-            await asyncio.wait({self._warming})
-            self._warming = None
-        if self._drain is not None:
-            await self._drain.stop(deadline_s)
-            self._drain = None
+        if self._intake is not None:
+            await self._intake.stop(deadline_s)
+        if self._searcher is not None:
+            await self._searcher.stop()
 
     async def enqueue(
         self,
-        messages: Sequence[SpokenMessage],
+        messages: Sequence[AnyMessage],
         *,
         user_id: str,
         agent_id: str | None = None,
         session_id: str | None = None,
         key: str | None = None,
         transaction: Any = None,
+        instruction: str | None = None,
     ) -> bool:
         """Accept messages durably, and return before they are searchable by meaning; False if the key is known.
 
-        With `transaction` (an open AsyncConnection) they share its fate, else they are committed here.
+        With `transaction` (an open AsyncConnection) they share its fate, else they are committed here. `instruction`
+        is for a saver that asks a model.
         """
-        scope = Scope(user_id, agent_id)
-        kept = tuple(worth_keeping(messages))
-        if not kept:
-            return False
-        entry = OutboxEntry(scope.user_id, key or uuid.uuid4().hex, scope.agent_id or "", session_id or "", kept)
-        limit = self._options.unsaved_limit
-        if transaction is not None:
-            added = await outbox.put(transaction, entry, limit=limit)
-        else:
-            async with self._connection() as connection:
-                added = await outbox.put(connection, entry, limit=limit)
-        if self._drain is not None:
-            self._drain.wake()
-        return added
+        return await _started(self._intake).enqueue(
+            messages,
+            user_id=user_id,
+            agent_id=agent_id,
+            session_id=session_id,
+            key=key,
+            transaction=transaction,
+            instruction=instruction,
+        )
 
     async def add(
         self,
-        messages: Sequence[SpokenMessage],
+        messages: Sequence[AnyMessage],
         *,
         user_id: str,
         agent_id: str | None = None,
@@ -137,19 +178,36 @@ class MemoryEngine:
         session_id: str | None = None,
         metadata: Mapping[str, Any] | None = None,
         infer: Literal[False] = False,
+        expires_at: date | str | float | None = None,
     ) -> list[StoredMemory]:
-        """Remember messages word for word, one memory each, and return once they can be found."""
+        """Remember messages word for word, one memory each, and return once they can be found.
+
+        From `expires_at` on they are not shown any more; a day counts to its end.
+        """
         scope = Scope(user_id, agent_id, run_id)
+        session = checked_session(session_id)
+        attached = None if metadata is None else checked_metadata(metadata).value
+        expiry = checked_expiry(expires_at)
+        if infer:
+            raise MemoryInputError("add keeps texts word for word: hand them to enqueue, where a model may read them")
         key = uuid.uuid4().hex
         rows = [
-            _row(message, scope, session_id or "", memory_id(user_id, key, position), metadata)
-            for position, message in enumerate(worth_keeping(messages))
+            row_of(message, scope, session, memory_id(user_id, key, position), position, attached, expiry)
+            for position, message in enumerate(checked_messages(messages))
         ]
-        number = self._number()
-        prepared = await self._with_vectors(rows)
+        if not rows:
+            return []
+        prepared = await _started(self._saver).found_by(rows)
         async with self._connection() as connection, connection.transaction():
-            await pgstore.insert(connection, prepared, number)
+            await pgstore.insert(connection, prepared, self._number)
+        _started(self._searcher).forget(user_id)
         return rows
+
+    def prefetch(self, user_id: str) -> None:
+        """This owner will be asked about soon: what there is of them is read in the background."""
+        checked_id("user_id", user_id)
+        if self._searcher is not None:
+            self._searcher.prefetch(user_id)
 
     async def search(
         self,
@@ -159,153 +217,134 @@ class MemoryEngine:
         agent_id: str | None = None,
         run_id: str | None = None,
         top_k: int = 20,
+        filters: Filters = None,
+        threshold: float | None = None,
         vector_timeout_s: float | None = None,
     ) -> list[FoundMemory]:
         """The memories that fit best, the best first; entries that still wait in the outbox are among them.
 
-        An embedder that takes longer than `vector_timeout_s` (default: the engine's) is not waited for.
+        None scores less than `threshold`. An embedder that takes longer than `vector_timeout_s` (default: the
+        engine's) is not waited for.
         """
         scope = Scope(user_id, agent_id, run_id)
-        asked = query[:_LONGEST_QUERY].replace("\0", "").strip()
-        limit = min(top_k, _WIDEST)
-        if not asked or limit < 1:
-            return []
-        async with asyncio.timeout(self._options.search_timeout_s):
-            vector = await self._query_vector(asked, vector_timeout_s or self._options.vector_timeout_s)
-            question = question_of(asked, multilingual=self._embedder.multilingual)
-            width = max(_NARROW if question.tokens else _WIDE, 2 * limit)
-            candidates, corpus = await self._candidates(scope, question, vector, width)
-        ranked = rank(question, [candidate for candidate, _ in candidates.values()], corpus, datetime.now(UTC))
-        return [_found(one, candidates[one.candidate.id][1]) for one in ranked[:limit]]
+        asked, limit = checked_query(query), checked_limit(top_k, _FOUND_MAX)
+        search = partial(
+            _started(self._searcher).search,
+            asked,
+            scope,
+            filters=None if filters is None else parse_filter(filters),
+            threshold=checked_threshold(threshold),
+            vector_timeout_s=vector_timeout_s,
+        )
+        return await reranked(self._reranker, asked, limit, lambda most: search(top_k=most))
 
     async def get(self, id: str | uuid.UUID, *, user_id: str) -> StoredMemory | None:
         """One memory of this owner; None if there is none with this id, or it is somebody else's."""
-        scope = Scope(user_id)
-        try:
-            memory_uuid = id if isinstance(id, uuid.UUID) else uuid.UUID(id)
-        except (ValueError, AttributeError, TypeError):
+        scope, known = Scope(user_id), memory_uuid(id)
+        if known is None:
             return None
         async with self._connection() as connection:
-            return await pgstore.one(connection, scope, memory_uuid)
+            return await listing.one(connection, scope, known)
 
     async def get_all(
-        self, *, user_id: str, agent_id: str | None = None, run_id: str | None = None, top_k: int = 100
+        self,
+        *,
+        user_id: str,
+        agent_id: str | None = None,
+        run_id: str | None = None,
+        filters: Filters = None,
+        top_k: int = 100,
+        cursor: str | None = None,
     ) -> list[StoredMemory]:
-        """This owner's memories, the newest first."""
+        """This owner's memories, the newest first; with `cursor_of` the last one, those behind it."""
         scope = Scope(user_id, agent_id, run_id)
+        wanted, limit, after = parse_filter(filters), checked_limit(top_k, _LISTED_MAX), checked_cursor(cursor)
         async with self._connection() as connection:
-            return await pgstore.newest(connection, scope, limit=max(0, min(top_k, 100_000)))
+            return await listing.page(connection, scope, wanted, after=after, limit=limit)
+
+    async def update(
+        self,
+        id: str | uuid.UUID,
+        *,
+        user_id: str,
+        text: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> StoredMemory:
+        """Give a memory another text, found by its own words from then on. Metadata is merged: None takes a name away.
+
+        A `MemoryNotFoundError` if this owner has none with this id.
+        """
+        return await _started(self._editor).update(Scope(user_id), known_uuid(id), text, metadata)
+
+    async def delete(self, id: str | uuid.UUID, *, user_id: str) -> None:
+        """Delete one memory; a `MemoryNotFoundError` if this owner has none with this id."""
+        await _started(self._editor).delete(Scope(user_id), known_uuid(id))
 
     async def delete_all(self, *, user_id: str, agent_id: str | None = None, run_id: str | None = None) -> int:
         """Delete this owner's memories, and what waits to become some. Returns how many memories there were."""
-        scope = Scope(user_id, agent_id, run_id)
-        async with self._connection() as connection, connection.transaction():
-            if run_id is None:
-                # First the outbox: the worker holds an entry's row while it writes its memories.
-                await outbox.forget(connection, scope)
-            return await pgstore.delete(connection, scope)
+        return await _started(self._editor).delete_all(Scope(user_id, agent_id, run_id))
+
+    async def history(self, id: str | uuid.UUID, *, user_id: str) -> list[MemoryEvent]:
+        """What became of a memory, the oldest first, even if it is deleted. Empty if this owner never had it."""
+        scope, known = Scope(user_id), memory_uuid(id)
+        if known is None:
+            return []
+        async with self._connection() as connection:
+            return await history.events_of(connection, scope, known)
+
+    async def forget(self, *, user_id: str) -> int:
+        """Leave nothing of a person, no history either. Returns how many memories there were."""
+        return await _started(self._editor).forget(Scope(user_id))
+
+    async def stats(self) -> MemoryStats:
+        """How much there is of everybody. Not for a live talk: all rows are counted."""
+        async with self._connection() as connection:
+            return await stats.stats(connection)
+
+    async def owners(self, *, limit: int) -> list[str]:
+        """Who has memories: the first of them in order."""
+        async with self._connection() as connection:
+            return await stats.owners(connection, limit=limit)
+
+    async def outdated(self) -> Mapping[str, int]:
+        """How many memories have a vector of each other embedder than ours, or (without a name) none."""
+        async with self._connection() as connection:
+            return await reembed.outdated(connection, self._number)
+
+    async def reembed(self, progress: Callable[[int], None]) -> int:
+        """Give all of those a vector of ours, telling from time to time how many are done. Returns how many."""
+        changed = _started(self._searcher).forget
+        return await reembed.reembed(self._pool, self._embedder, self._number, changed=changed, progress=progress)
 
     async def depth(self) -> OutboxDepth:
         """How much waits to be saved."""
+        return await _started(self._intake).depth()
+
+    async def present(self, ids: Sequence[uuid.UUID], *, user_id: str) -> set[uuid.UUID]:
+        """Which of these are still memories of this owner."""
+        scope = Scope(user_id)
         async with self._connection() as connection:
-            return await outbox.depth(connection)
+            return await pgstore.present(connection, scope, ids)
 
-    async def _candidates(
-        self, scope: Scope, question: Question, vector: Vectors | None, width: int
-    ) -> tuple[dict[str, tuple[Candidate, StoredMemory]], Corpus]:
-        """What may be the answer, by id."""
-        number = self._number()
-        async with self._pool.connection() as connection:
-            # The outbox first: an entry that moves meanwhile is then seen twice and not missed.
-            waiting = (
-                []
-                if scope.run_id is not None
-                else await outbox.unsaved(connection, scope, limit=self._options.unsaved_shown)
-            )
-            hits, corpus = await pgstore.search(connection, scope, question, vector, embedder=number, width=width)
-        found = {str(row.id): _unsaved_candidate(row) for entry in waiting for row in _rows(entry)}
-        found.update({str(hit.memory.id): _candidate(hit) for hit in hits})
-        return found, corpus
+    async def end_session(self, session_id: str, *, user_id: str) -> None:
+        """Nothing more is said in it: exchanges that were to be saved together with later ones are saved now."""
+        await _started(self._intake).end_session(session_id, user_id=user_id)
 
-    async def _query_vector(self, query: str, timeout_s: float) -> Vectors | None:
-        """None where the embedder fails or is too slow: words alone find most of what there is."""
-        try:
-            async with asyncio.timeout(timeout_s):
-                vectors = await self._embedder.embed([query])
-        except Exception as error:  # noqa: BLE001 - a provider call
-            logger.warning("memory: searching by words alone (%s in the embedder)", type(error).__name__)
-            return None
-        row: Vectors = vectors[0]
-        return row
+    async def dead_letters(self, user_id: str | None = None, *, limit: int = 100) -> list[DeadLetter]:
+        """What could not be saved and was given up, the oldest first; of everybody where no owner is named."""
+        return await _started(self._intake).dead_letters(user_id, limit=limit)
 
-    async def _prepare(self, entries: Sequence[OutboxEntry]) -> list[list[NewMemory]]:
-        rows = [_rows(entry) for entry in entries]
-        prepared = iter(await self._with_vectors([row for part in rows for row in part]))
-        return [[next(prepared) for _ in part] for part in rows]
-
-    async def _with_vectors(self, rows: Sequence[StoredMemory]) -> list[NewMemory]:
-        texts = [row.text for row in rows]
-        loop = asyncio.get_running_loop()
-        tokens = await loop.run_in_executor(self._executor, _tokens_of_all, texts)
-        vectors = await self._embedder.embed(texts)
-        return [NewMemory(*parts) for parts in zip(rows, tokens, vectors, strict=True)]
-
-    async def _warm_up(self) -> None:
-        """The first question shall not pay for loading the model."""
-        try:
-            await self._embedder.embed(["hello"])
-        except Exception as error:  # noqa: BLE001 - a provider call
-            logger.warning("memory: the embedder does not work (%s: %s)", type(error).__name__, error)
+    async def replay(self, user_id: str | None = None, *, key: str | None = None) -> int:
+        """Try again to save what was given up: one entry, an owner's, or everybody's. Returns how many there were."""
+        return await _started(self._intake).replay(user_id, key=key)
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[AsyncConnection[Any]]:
         async with asyncio.timeout(self._options.database_timeout_s), self._pool.connection() as connection:
             yield connection
 
-    def _number(self) -> int:
-        if self._embedder_number is None:
-            raise EngineNotStartedError("the memory engine has not been started")
-        return self._embedder_number
 
-
-def _row(
-    message: SpokenMessage, scope: Scope, session_id: str, id: uuid.UUID, metadata: Mapping[str, Any] | None = None
-) -> StoredMemory:
-    return StoredMemory(
-        id=id,
-        user_id=scope.user_id,
-        agent_id=scope.agent_id or "",
-        run_id=scope.run_id or "",
-        session_id=session_id,
-        role=message.role,
-        speaker=message.speaker,
-        text=message.content,
-        metadata=metadata,
-        created_at=message.spoken_at,
-        updated_at=message.spoken_at,
-    )
-
-
-def _rows(entry: OutboxEntry) -> list[StoredMemory]:
-    scope = Scope(entry.user_id, entry.agent_id or None)
-    return [
-        _row(message, scope, entry.session_id, memory_id(entry.user_id, entry.key, position))
-        for position, message in enumerate(entry.messages)
-    ]
-
-
-def _tokens_of_all(texts: Sequence[str]) -> list[list[int]]:
-    return [tokens_of(text) for text in texts]
-
-
-def _candidate(hit: Hit) -> tuple[Candidate, StoredMemory]:
-    memory = hit.memory
-    return Candidate(str(memory.id), memory.text, memory.role, memory.timestamp, hit.tokens, hit.similarity), memory
-
-
-def _unsaved_candidate(row: StoredMemory) -> tuple[Candidate, StoredMemory]:
-    return Candidate(str(row.id), row.text, row.role, row.timestamp, tokens_of(row.text), None), row
-
-
-def _found(ranked: Ranked, memory: StoredMemory) -> FoundMemory:
-    return FoundMemory(memory, ranked.score, ranked.semantic_score)
+def _started(part: T | None) -> T:
+    if part is None:
+        raise EngineNotStartedError("the memory engine has not been started")
+    return part

@@ -1,17 +1,23 @@
 """Messages on their way into memory: what of them is kept, under which id, and their form in the outbox."""
 
 import json
+import re
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from ..base import SpokenMessage
+from ..base import AnyMessage, SpokenMessage
 
 LONGEST_TEXT = 8000  # more is no remark but a document; the rest is cut off
 
 _NAMESPACE = uuid.UUID("6b1d6c1e-0c57-4e0e-9f5a-7f0a5f2f6a55")
 _ROLES = ("user", "assistant")
+# What recall brought into a conversation and somebody repeats: the whole block, or a line that begins with its time.
+_EVIDENCE = re.compile(
+    r"<memory>.*?(?:</memory>|\Z)|(?:^[ \t]*[-*•>][ \t]*)?\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\][^\n]*",
+    re.DOTALL | re.IGNORECASE | re.MULTILINE,
+)
 
 
 def memory_id(user_id: str, key: str, position: int) -> uuid.UUID:
@@ -19,10 +25,24 @@ def memory_id(user_id: str, key: str, position: int) -> uuid.UUID:
     return uuid.uuid5(_NAMESPACE, json.dumps([user_id, key, position]))
 
 
-def worth_keeping(messages: Sequence[SpokenMessage]) -> list[SpokenMessage]:
+def worth_keeping(messages: Sequence[AnyMessage]) -> list[SpokenMessage]:
     """What user and assistant really said, in a form that any database takes."""
-    cleaned = (_cleaned(message) for message in messages if message.role in _ROLES)
-    return [message for message in cleaned if message.content]
+    spoken = (_spoken(message) for message in messages)
+    return [message for message in spoken if message is not None and message.content]
+
+
+def unwrapped(text: str) -> tuple[str, str | None]:
+    """What was said and by whom: recognisers that know voices send both as `{"speaker": …, "content": …}`."""
+    if not text.lstrip().startswith("{"):
+        return text, None
+    try:
+        said = json.loads(text)
+    except (ValueError, RecursionError):
+        return text, None
+    if not isinstance(said, dict) or "speaker" not in said or not isinstance(said.get("content"), str):
+        return text, None
+    speaker = said["speaker"]
+    return said["content"], speaker if isinstance(speaker, str) else None
 
 
 def to_json(messages: Sequence[SpokenMessage]) -> str:
@@ -41,12 +61,49 @@ def _as_dict(message: SpokenMessage) -> dict[str, str]:
     return entry if message.speaker is None else {**entry, "speaker": message.speaker}
 
 
-def _cleaned(message: SpokenMessage) -> SpokenMessage:
-    speaker = None if message.speaker is None else _storable(message.speaker)
-    spoken_at = message.spoken_at if message.spoken_at.tzinfo else message.spoken_at.replace(tzinfo=UTC)
-    return SpokenMessage(message.role, _storable(message.content)[:LONGEST_TEXT], spoken_at, speaker or None)
+def _spoken(message: AnyMessage) -> SpokenMessage | None:
+    fields = _fields(message)
+    role = fields.get("role")
+    if role not in _ROLES:
+        return None
+    content, speaker = unwrapped(_text(fields.get("content")))
+    speaker = speaker or _text(fields.get("speaker") or fields.get("name"))
+    said = _EVIDENCE.sub("", storable(content)).strip()[:LONGEST_TEXT]
+    return SpokenMessage(role, said, _time(fields.get("spoken_at")), storable(speaker) or None)
 
 
-def _storable(text: str) -> str:
+def _fields(message: object) -> Mapping[str, Any]:
+    """Of whatever has a role and a content: scripts have messages of their own."""
+    if isinstance(message, Mapping):
+        return message
+    if not hasattr(message, "role"):
+        raise TypeError(f"a message must be a SpokenMessage or a mapping, not {type(message).__name__}")
+    return {name: getattr(message, name, None) for name in ("role", "content", "spoken_at", "speaker", "name")}
+
+
+def _text(content: object) -> str:
+    """Plain text, or the texts among the parts of a message; pictures and calls of tools have none."""
+    if isinstance(content, str):
+        return content
+    if isinstance(content, Mapping):
+        return _text(content.get("text"))
+    if isinstance(content, list | tuple):
+        return "\n".join(filter(None, (_text(part) for part in content if isinstance(part, str | Mapping))))
+    return ""
+
+
+def _time(spoken_at: object) -> datetime:
+    """Now where none is given or it cannot be understood; without a zone it is UTC."""
+    if isinstance(spoken_at, str):
+        try:
+            spoken_at = datetime.fromisoformat(spoken_at)
+        except ValueError:
+            spoken_at = None
+    if not isinstance(spoken_at, datetime):
+        return datetime.now(UTC)
+    return spoken_at if spoken_at.tzinfo else spoken_at.replace(tzinfo=UTC)
+
+
+def storable(text: str) -> str:
     # PostgreSQL takes neither NUL nor half a surrogate pair.
     return text.replace("\0", "").encode("utf-8", "replace").decode("utf-8").strip()

@@ -12,6 +12,7 @@ import numpy as np
 
 from .embed import Vectors
 from .minilm_graph import graph_file, model_folder
+from .together import Together
 
 _MAX_TOKENS = 256  # what the model was made for
 _MAX_CHARS = 4000  # more cannot matter within 256 tokens, and cutting a megabyte into words costs time
@@ -36,12 +37,15 @@ class MiniLmEmbedder:
         self._executor = executor
         self._model: _Model | None = None
         self._loading = threading.Lock()
+        self._together = Together(self._embed_beside)
 
     async def embed(self, texts: Sequence[str]) -> Vectors:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._executor, self.embed_now, tuple(texts))
+        if len(texts) == 1:
+            return await self._together.embed_one(texts[0])
+        return await self._embed_beside(texts)
 
     async def close(self) -> None:
+        await self._together.close()
         self._model = None
 
     def embed_now(self, texts: Sequence[str]) -> Vectors:
@@ -57,6 +61,10 @@ class MiniLmEmbedder:
             rows = order[start : start + _BATCH]
             vectors[rows] = _run(model.session, [encodings[row].ids for row in rows])
         return vectors
+
+    async def _embed_beside(self, texts: Sequence[str]) -> Vectors:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._executor, self.embed_now, tuple(texts))
 
     def _loaded(self) -> _Model:
         with self._loading:

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
+from .errors import InvalidIdError
+
+__all__ = ["InvalidIdError", "Scope", "checked_id"]
+
 _LONGEST_ID = 256
-
-
-class InvalidIdError(ValueError):
-    """An id that names nobody in particular. Nothing was read or written."""
 
 
 @dataclass(frozen=True, slots=True)

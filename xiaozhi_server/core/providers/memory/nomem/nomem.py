@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from ..base import Memory, SpokenMessage
+from ..base import AnyMessage, Memory
 
 
 class NoMemory:
@@ -19,7 +19,7 @@ class NoMemory:
 
     async def save_memory(
         self,
-        messages: Sequence[SpokenMessage],
+        messages: Sequence[AnyMessage],
         session_id: str | None = None,
         *,
         key: str | None = None,

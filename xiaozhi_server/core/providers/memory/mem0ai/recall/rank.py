@@ -1,145 +1,219 @@
-"""The one ranking: how near in meaning, how many of the question's words, how new, and who said it.
+"""The one ranking. Pure arithmetic over rows that the caller has fetched and compared already.
 
-Pure arithmetic over candidates that the store has already narrowed down. `score` lies in 0..1 and means the same
-for every question: 1 would be a memory that says exactly what was asked for, in the same words, just now.
+A row's relevance is the share of the question's words that it has (BM25) mixed with how near it is in meaning. Then
+
+- it is lifted by the rows right before and after it in the same session, more so if the one before asks something,
+  by the best row of its session, and by lying near the time that the question names;
+- it loses if it asks, replies, says nothing, or is neither by nor about the person whom the question names;
+- being new decides between equals.
+
+`score` lies in 0..1 and means the same for every question: 1 would be a memory that says exactly what was asked for,
+in the same words, just now.
 """
 
-import math
-import re
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 
+import numpy as np
+import numpy.typing as npt
+
+from .asked_time import AskedTime, asked_time
+from .named import NOBODY, in_first_person, name_tokens, named_in, speaker_number
+from .traits import ADDRESSES, ASKS, ASSISTANT, IGNORANCE
 from .words import query_tokens, unspaced_share
+
+Floats = npt.NDArray[np.float32]
+Integers = npt.NDArray[np.int32]
 
 _SATURATION = 1.2  # BM25's k1: how fast repeating a word stops helping
 _LENGTH_PULL = 0.4  # BM25's b: spoken lines are short, so length says little
-_WORDS_WEIGHT = 0.5  # the rest is meaning
+_WORDS_WEIGHT = 0.4  # the rest is meaning
 _WORDS_WEIGHT_FOREIGN = 0.85  # where the embedder does not know the language
-_RECENCY_WEIGHT = 0.03  # decides between equals and hardly more
-_RECENCY_HALF_LIFE_DAYS = 30.0
-_QUESTION_WEIGHT = 0.8  # a question mostly says nothing about anybody
+
+# Lifts: each is a share of what is missing to 1. Together they are at most 1.
+_LIFT_BY_PREVIOUS = 0.25  # a talk stays with its subject
+_LIFT_BY_QUESTION = 0.15  # an answer need not repeat what was asked
+_LIFT_BY_NEXT = 0.2
+_LIFT_BY_SESSION = 0.1
+_LIFT_BY_TIME = 0.3
+_TIME_HALF_LIFE_S = 7 * 86400.0  # something is talked about before it happens and after
+
+_QUESTION_WEIGHT = 0.85  # a question mostly says nothing about anybody
 _ASSISTANT_WEIGHT = 0.8  # what the person said counts more than what was said back
 _EMPTY_WEIGHT = 0.15  # an echo of the question, or an answer that did not know: both would come back for ever
-_QUESTION_ENDS = ("?", "？", "؟", "吗", "呢", "什么", "什麼", "哪里", "哪裡", "哪儿", "多少", "谁", "誰")
-_QUESTION_STARTS = ("what", "which", "who", "whose", "where", "when", "why", "how")
-_IGNORANCE = re.compile(
-    r"\b(?:not|no|never|n't|can't|cannot|haven't|didn't)\b[^.!?]{0,20}"
-    r"\b(?:know|sure|remember|recall|told|tell|mention\w*|idea|memory|memories|information|heard)\b"
-    r"|\b(?:don|didn|can|haven|isn|wasn)['’]t\b[^.!?]{0,12}\b(?:know|remember|recall|told|heard|have)\b"
-    r"|[不没沒未][^。！？]{0,6}(?:知道|清楚|记得|記得|告诉|告訴|提过|提過|听说|聽說|了解|确定|確定)",
-    re.IGNORECASE,
-)
-_CLOSING = " \t\r\n\"'”’」』)）.。!！~～"
+_OTHER_SPEAKER_WEIGHT = 0.65  # the question names somebody else
+_RECENCY_WEIGHT = 0.03  # decides between equals and hardly more
+_RECENCY_HALF_LIFE_S = 30.0 * 86400
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is looked for: its tokens with their weights, and how far its vector can be trusted."""
+    """What is looked for: its tokens with their weights, how far its vector can be trusted, whom and when it is about.
 
+    `floor` is how near texts are that have nothing in common: 0.05 with one embedder, 0.75 with another.
+    `to_embed` is what to compare in meaning. `named` are the speakers' numbers, empty where it is about nobody or all;
+    `name_tokens` are those of the tokens that are their names.
+    """
+
+    text: str
     tokens: Mapping[int, float]
     words_weight: float
+    to_embed: str
+    named: frozenset[int] = frozenset()
+    name_tokens: frozenset[int] = frozenset()
+    time: AskedTime = field(default_factory=AskedTime)
+    floor: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
-    """One remembered text as the ranking sees it. `similarity` is None where there is no vector to compare."""
+class RowArrays:
+    """What the ranking knows of n rows, as parallel arrays in the order (session, said_at, position).
 
-    id: str
-    text: str
-    role: str
-    timestamp: datetime
-    tokens: Sequence[int]
-    similarity: float | None
+    `session` is an ordinal, -1 for none. Rows side by side with the same ordinal are taken for neighbours, but where
+    `apart` says that there are others between them that were not fetched.
+    """
 
-
-@dataclass(frozen=True, slots=True)
-class Corpus:
-    """What the owner's whole memory looks like: how many texts, how long, and in how many a token stands."""
-
-    size: int = 0
-    mean_length: float = 0.0
-    frequency: Mapping[int, int] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Ranked:
-    candidate: Candidate
-    score: float
-    semantic_score: float | None
+    similarity: Floats  # cosine; NaN where there is no vector to compare
+    coverage: Floats  # BM25 as a share of what a row with all the question's words would get, 0..1
+    traits: npt.NDArray[np.uint8]  # traits.traits_of
+    distinct: Integers  # how many different tokens the row has
+    matched: Integers  # how many of the question's tokens are among them
+    said_at: npt.NDArray[np.float64]  # seconds since 1970, the newer of created and updated
+    session: Integers
+    speaker: Integers | None = None  # named.speaker_number; None where nobody is known
+    apart: npt.NDArray[np.bool_] | None = None  # of each row and the next one
+    mentions: npt.NDArray[np.bool_] | None = None  # whether the row has one of the question's `name_tokens`
 
 
-def question_of(text: str, *, multilingual: bool) -> Question:
-    """`multilingual`: whether the embedder understands more than English."""
+def question_of(text: str, *, multilingual: bool, speakers: Collection[str] = ()) -> Question:
+    """`multilingual`: whether the embedder understands more than English. `speakers`: all who speak in the memories."""
     foreign = 0.0 if multilingual else unspaced_share(text)
     words_weight = _WORDS_WEIGHT + foreign * (_WORDS_WEIGHT_FOREIGN - _WORDS_WEIGHT)
-    return Question(query_tokens(text), words_weight)
-
-
-def rank(question: Question, candidates: Sequence[Candidate], corpus: Corpus, now: datetime) -> list[Ranked]:
-    """All candidates, the best first; the newer first among equals."""
-    rarity = {token: weight * _rarity(corpus, token) for token, weight in question.tokens.items()}
-    ranked = [_scored(candidate, question, rarity, corpus, now) for candidate in candidates]
-    return sorted(ranked, key=lambda one: (one.score, one.candidate.timestamp), reverse=True)
-
-
-def _scored(
-    candidate: Candidate, question: Question, rarity: Mapping[int, float], corpus: Corpus, now: datetime
-) -> Ranked:
-    words = _coverage(candidate.tokens, rarity, corpus.mean_length)
-    semantic = None if candidate.similarity is None else min(1.0, max(0.0, candidate.similarity))
-    share = question.words_weight if rarity and semantic is not None else float(semantic is None)
-    relevance = share * words + (1 - share) * (semantic or 0.0)
-    relevance *= _weight_of(candidate, question)
-    return Ranked(candidate, (1 - _RECENCY_WEIGHT) * relevance + _RECENCY_WEIGHT * _recency(candidate, now), semantic)
-
-
-def _rarity(corpus: Corpus, token: int) -> float:
-    seen = corpus.frequency.get(token, 0)
-    return math.log(1 + (max(corpus.size, seen) - seen + 0.5) / (seen + 0.5))
-
-
-def _coverage(tokens: Sequence[int], rarity: Mapping[int, float], mean_length: float) -> float:
-    """BM25 as a share of what a text with all the question's words would get."""
-    whole = sum(rarity.values())
-    if not whole:
-        return 0.0
-    length_norm = 1 - _LENGTH_PULL + _LENGTH_PULL * len(tokens) / max(mean_length, 1.0)
-    counts = Counter(token for token in tokens if token in rarity)
-    gained = sum(
-        rarity[token] * count * (_SATURATION + 1) / (count + _SATURATION * length_norm)
-        for token, count in counts.items()
+    named = named_in(text, speakers)
+    about_all = set(map(speaker_number, named)) == set(map(speaker_number, speakers))
+    return Question(
+        text,
+        query_tokens(text),
+        words_weight,
+        in_first_person(text, named),
+        frozenset() if about_all else frozenset(map(speaker_number, named)),
+        frozenset() if about_all else name_tokens(named),
+        asked_time(text),
     )
-    return min(1.0, gained / whole)
 
 
-def _weight_of(candidate: Candidate, question: Question) -> float:
-    replied = candidate.role == "assistant"
-    asks = is_question(candidate.text)
-    if not question.tokens and (replied or asks):
-        return 0.0  # "What do you know about me?" has no word of its own: it asks for what was told, whatever it is
-    if (replied and is_ignorance(candidate.text)) or ((replied or asks) and _is_echo(candidate, question)):
+def rarity(size: float, frequency: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """What a token is worth that stands in `frequency` of `size` rows (BM25's idf); never negative."""
+    seen = np.asarray(frequency, np.float64)
+    worth: npt.NDArray[np.float64] = np.log1p((np.maximum(size, seen) - seen + 0.5) / (seen + 0.5))
+    return worth
+
+
+def gain(count: npt.ArrayLike, length: npt.ArrayLike, mean_length: float) -> Floats:
+    """How much of a token's worth a row gets that has it `count` times among `length` tokens.
+
+    A row's coverage is the sum of worth x question weight x gain over the question's tokens, divided by the sum of
+    worth x question weight over all of them, at most 1.
+    """
+    times = np.asarray(count, np.float32)
+    norm = np.asarray(length, np.float32) * np.float32(_SATURATION * _LENGTH_PULL / max(mean_length, 1.0))
+    norm += np.float32(_SATURATION * (1 - _LENGTH_PULL))
+    norm += times
+    share: Floats = times * np.float32(_SATURATION + 1) / norm
+    return share
+
+
+def fuse(question: Question, rows: RowArrays, now_s: float) -> Floats:
+    """The score of each row."""
+    score = _relevance(question, rows)
+    if not len(score):
+        return score
+    lift = _by_neighbours(score, rows)
+    if question.time:
+        lift += _by_time(question.time, rows.said_at, now_s)
+    lift *= 1 - score
+    score += lift
+    score *= _weights(question, rows)
+    score *= np.float32(1 - _RECENCY_WEIGHT)
+    score += np.float32(_RECENCY_WEIGHT) * _recency(rows.said_at, now_s)
+    return score
+
+
+def _relevance(question: Question, rows: RowArrays) -> Floats:
+    """Words and meaning, each 0..1; words alone where there is no vector, meaning alone where there is no word."""
+    share = np.float32(question.words_weight if question.tokens else 0.0)
+    meaning = rows.similarity - np.float32(question.floor)
+    meaning *= np.float32(1 / (1 - question.floor))
+    np.clip(meaning, 0.0, 1.0, out=meaning)
+    meaning *= 1 - share
+    meaning += rows.coverage * share
+    relevance: Floats = np.where(np.isnan(meaning), rows.coverage, meaning)
+    return relevance
+
+
+def _by_neighbours(relevance: Floats, rows: RowArrays) -> Floats:
+    """How much the rest of its session lifts a row."""
+    if rows.session[-1] < 0:  # -1 comes first: there is no session at all
+        return np.zeros_like(relevance)
+    best = np.zeros(int(rows.session[-1]) + 2, np.float32)  # the last one is of those without a session
+    np.maximum.at(best, rows.session, relevance)
+    best *= np.float32(_LIFT_BY_SESSION)
+    lift: Floats = best[rows.session]
+    together = rows.session[1:] == rows.session[:-1]
+    if rows.apart is not None:
+        together &= ~rows.apart[:-1]
+    before = relevance[:-1] * together
+    asked = (rows.traits[:-1] & ASKS) != 0
+    lift[1:] += before * np.where(
+        asked, np.float32(_LIFT_BY_PREVIOUS + _LIFT_BY_QUESTION), np.float32(_LIFT_BY_PREVIOUS)
+    )
+    lift[:-1] += relevance[1:] * together * np.float32(_LIFT_BY_NEXT)
+    lift[rows.session < 0] = 0.0
+    return lift
+
+
+def _by_time(time: AskedTime, said_at: npt.NDArray[np.float64], now_s: float) -> Floats:
+    """1 within a time that the question names, less the further away."""
+    oldest, newest = float(said_at.min()), float(said_at.max())
+    distance = np.full(len(said_at), np.inf)
+    for begin, end in time.spans(oldest, newest, now_s):
+        np.minimum(distance, np.abs(said_at - (begin + end) / 2) - (end - begin) / 2, out=distance)
+    np.maximum(distance, 0.0, out=distance)
+    distance *= -1 / _TIME_HALF_LIFE_S
+    lift: Floats = np.exp2(distance.astype(np.float32))
+    lift *= np.float32(_LIFT_BY_TIME)
+    return lift
+
+
+def _weights(question: Question, rows: RowArrays) -> Floats:
+    """How much a row is worth besides its relevance, by who says it and whether it says anything."""
+    if not question.tokens:
+        # "What do you know about me?" has no word of its own: it asks for what was told, whatever it is.
+        told: Floats = ((rows.traits & (ASSISTANT | ASKS)) == 0).astype(np.float32)
+        return told
+    weights: Floats = _BY_TRAITS[rows.traits]
+    weights[(rows.matched >= rows.distinct) & ((rows.traits & (ASSISTANT | ASKS)) != 0)] = _EMPTY_WEIGHT
+    if question.named and rows.speaker is not None:
+        others = rows.speaker != NOBODY
+        for speaker in question.named:
+            others &= rows.speaker != speaker
+        if rows.mentions is not None:
+            others &= ~rows.mentions | ((rows.traits & ADDRESSES) != 0)
+        weights[others] *= np.float32(_OTHER_SPEAKER_WEIGHT)
+    return weights
+
+
+def _weight_by_traits(traits: int) -> float:
+    if traits & ASSISTANT and traits & IGNORANCE:
         return _EMPTY_WEIGHT
-    return (_ASSISTANT_WEIGHT if replied else 1.0) * (_QUESTION_WEIGHT if asks else 1.0)
+    return (_ASSISTANT_WEIGHT if traits & ASSISTANT else 1.0) * (_QUESTION_WEIGHT if traits & ASKS else 1.0)
 
 
-def _is_echo(candidate: Candidate, question: Question) -> bool:
-    """Whether a text holds no word besides those that are asked for."""
-    return question.tokens.keys() >= set(candidate.tokens)
+_BY_TRAITS = np.array([_weight_by_traits(traits) for traits in range(256)], np.float32)
 
 
-def is_ignorance(text: str) -> bool:
-    """Whether a reply says that something is not known."""
-    return _IGNORANCE.search(text) is not None
-
-
-def is_question(text: str) -> bool:
-    """A recogniser may leave the mark out, so the words at either end count too."""
-    plain = text.strip(_CLOSING).casefold()
-    return plain.endswith(_QUESTION_ENDS) or plain.replace("'", " ").split(" ", 1)[0] in _QUESTION_STARTS
-
-
-def _recency(candidate: Candidate, now: datetime) -> float:
-    days = max(0.0, (now - candidate.timestamp).total_seconds() / 86400)
-    return float(0.5 ** (days / _RECENCY_HALF_LIFE_DAYS))
+def _recency(said_at: npt.NDArray[np.float64], now_s: float) -> Floats:
+    age = np.maximum(now_s - said_at, 0.0).astype(np.float32)
+    age *= np.float32(-1 / _RECENCY_HALF_LIFE_S)
+    newness: Floats = np.exp2(age)
+    return newness

@@ -3,10 +3,10 @@ script has no spaces. PostgreSQL's own parser cannot cut Chinese, so it is given
 """
 
 import re
-import unicodedata
 import zlib
 from collections.abc import Iterator
 
+from .folding import folded, number_of
 from .stem import stem
 
 # Scripts that are written without spaces between words (Thai to Khmer, kana, Han) or that join particles (Hangul).
@@ -30,8 +30,8 @@ too very really
 _EMPTY_WORDS = frozenset(_FUNCTION_WORDS.split())
 # What does the same in Chinese: asking words and particles part a run as a space would. 颜色是什么 is about 颜色.
 _EMPTY_UNSPACED = re.compile(
-    "为什么|為什麼|什么时候|什麼時候|什么事|什麼事|什么|什麼|怎么样|怎麼樣|怎么|怎麼|哪里|哪裡|哪儿|哪兒|哪个|哪個|哪家|哪天|哪些|哪|多少|几点|幾點|谁|誰"
-    "|你好|了解|关于|關於|告诉|告訴|事情|请问|請問|记得|記得|知道|[的了是吗嗎呢吧啊呀嘛么麼我你您他她它们們这這那个個就也都和与與跟在有]"
+    "为什么|什么时候|什么事|什么|怎么样|怎么|哪里|哪儿|哪个|哪家|哪天|哪些|哪|多少|几点|谁"
+    "|你好|了解|关于|告诉|事情|请问|记得|知道|[的了是吗呢吧啊呀嘛么我你您他她它们这那个就也都和与跟在有]"
 )
 _LETTER_WEIGHT = 0.3  # a single character says less than a pair
 
@@ -40,7 +40,7 @@ MAX_CHARS = 8000  # what lies further behind is not looked for
 
 def words_of(text: str) -> list[str]:
     """The tokens of a text in their order, with repetitions."""
-    return list(_words(_folded(text[:MAX_CHARS])))
+    return list(_words(folded(text[:MAX_CHARS])))
 
 
 def token_of(word: str) -> int:
@@ -68,16 +68,6 @@ def unspaced_share(text: str) -> float:
     return min(1.0, len(_UNSPACED_CHAR.findall(text[:MAX_CHARS])) / letters) if letters else 0.0
 
 
-def _folded(text: str) -> str:
-    """Full-width forms, capitals and accents make no difference."""
-    plain = unicodedata.normalize("NFKC", text).casefold()
-    if plain.isascii():
-        return plain
-    parted = unicodedata.normalize("NFD", plain)
-    # Only accents on Latin letters go: elsewhere a mark can make another letter (が, й).
-    return unicodedata.normalize("NFC", re.sub(r"(?<=[a-z])[\u0300-\u036f]+", "", parted))
-
-
 def _words(text: str) -> Iterator[str]:
     for run in _RUN.findall(text):
         if _UNSPACED_CHAR.match(run):
@@ -93,7 +83,7 @@ def _spaced(run: str) -> Iterator[str]:
         if part.isascii() and not part.isalpha():
             yield from (piece if piece.isdigit() else stem(piece) for piece in _NUMBER_AND_UNIT.findall(part))
         elif part:
-            yield stem(part) if part.isascii() else part
+            yield (number_of(part) or stem(part)) if part.isascii() else part
 
 
 def _pairs(run: str) -> Iterator[str]:

@@ -1,4 +1,11 @@
-DELETE FROM memory_entry
-WHERE user_id = %(user_id)s
-  AND (%(agent_id)s::text IS NULL OR agent_id = %(agent_id)s)
-  AND (%(run_id)s::text IS NULL OR run_id = %(run_id)s)
+-- However many there are, it is one statement. Each memory leaves its text in the history.
+WITH gone AS (
+    DELETE FROM memory_entry
+    WHERE user_id = %(user_id)s
+      AND (%(agent_id)s::text IS NULL OR agent_id = %(agent_id)s)
+      AND (%(run_id)s::text IS NULL OR run_id = %(run_id)s)
+      AND {which}
+    RETURNING user_id, id, text, role, speaker, created_at
+)
+INSERT INTO memory_history (user_id, memory_id, event, old_text, role, speaker, created_at)
+SELECT user_id, id, 'DELETE', text, role, speaker, created_at FROM gone

@@ -1,38 +1,48 @@
--- The rows of one owner that may answer a question: the nearest in meaning and those with its rarest words, compared
--- exactly over all that is in scope. What the ranking must know about the whole travels on the first row.
-WITH mine AS MATERIALIZED (
-    SELECT id, words,
-           CASE WHEN embedder = %(embedder)s THEN embedding <=> %(vector)s::halfvec END AS distance
-    FROM memory_entry
-    WHERE user_id = %(user_id)s
-      AND (%(agent_id)s::text IS NULL OR agent_id = %(agent_id)s)
-      AND (%(run_id)s::text IS NULL OR run_id = %(run_id)s)
-), whole AS (
-    SELECT count(*) AS size, coalesce(avg(cardinality(words)), 0)::float8 AS mean_length FROM mine
-), hit AS MATERIALIZED (
-    SELECT DISTINCT mine.id, word.token
-    FROM mine CROSS JOIN LATERAL unnest(mine.words) AS word (token)
-    WHERE mine.words && %(tokens)s::integer[] AND word.token = ANY (%(tokens)s::integer[])
-), seen AS (
-    SELECT token, count(*) AS frequency FROM hit GROUP BY token
-), rarity AS (
-    SELECT seen.token,
-           asked.weight * ln((1 + (whole.size - seen.frequency + 0.5) / (seen.frequency + 0.5))::float8) AS gain
-    FROM seen
-    JOIN unnest(%(tokens)s::integer[], %(weights)s::float8[]) AS asked (token, weight) ON asked.token = seen.token
-    CROSS JOIN whole
-), chosen AS (
-    (SELECT hit.id FROM hit JOIN rarity USING (token) GROUP BY hit.id ORDER BY sum(rarity.gain) DESC LIMIT %(width)s)
-    UNION
-    (SELECT id FROM mine WHERE distance IS NOT NULL ORDER BY distance LIMIT %(width)s)
+-- The rows of one owner that may answer a question, the best of them with those before and after in their session, and
+-- what the ranking must know about the whole. There is always one row.
+WITH {chosen}, beside AS MATERIALIZED (
+    SELECT chosen.id, previous.id AS before, next.id AS after
+    FROM chosen
+    JOIN memory_entry AS here ON here.user_id = %(user_id)s AND here.id = chosen.id
+    LEFT JOIN LATERAL (
+        SELECT id FROM memory_entry AS entry
+        WHERE {mine} AND session_id = here.session_id AND session_id <> ''
+          AND (created_at, position, id) < (here.created_at, here.position, here.id)
+        ORDER BY created_at DESC, position DESC, id DESC
+        LIMIT 1
+    ) AS previous ON true
+    LEFT JOIN LATERAL (
+        SELECT id FROM memory_entry AS entry
+        WHERE {mine} AND session_id = here.session_id AND session_id <> ''
+          AND (created_at, position, id) > (here.created_at, here.position, here.id)
+        ORDER BY created_at, position, id
+        LIMIT 1
+    ) AS next ON true
+    WHERE chosen.place <= %(beside)s
+), wanted AS (
+    SELECT id, true AS linked, before, after FROM beside
+    UNION ALL
+    SELECT id, false, NULL, NULL
+    FROM (
+        SELECT id FROM chosen
+        UNION SELECT before FROM beside
+        UNION SELECT after FROM beside
+    ) AS other
+    WHERE id IS NOT NULL AND NOT EXISTS (SELECT FROM beside WHERE beside.id = other.id)
 )
-SELECT entry.id, entry.user_id, entry.agent_id, entry.run_id, entry.session_id, entry.role, entry.speaker, entry.text,
-       entry.metadata, entry.created_at, entry.updated_at, entry.words,
-       CASE WHEN entry.embedder = %(embedder)s THEN entry.embedding <=> %(vector)s::halfvec END AS distance,
-       CASE WHEN row_number() OVER () = 1 THEN (SELECT json_build_object(
-           'size', (SELECT size FROM whole),
-           'mean_length', (SELECT mean_length FROM whole),
-           'frequency', (SELECT coalesce(json_object_agg(token, frequency), '{}') FROM seen)
-       )) END AS corpus
-FROM chosen
-JOIN memory_entry AS entry ON entry.user_id = %(user_id)s AND entry.id = chosen.id
+SELECT {columns},
+       array_agg(wanted.linked) AS linked,
+       string_agg(coalesce(uuid_send(wanted.before), %(no_id)s), '') AS before,
+       string_agg(coalesce(uuid_send(wanted.after), %(no_id)s), '') AS after,
+       json_build_object(
+           'whole', {whole},
+           'unsaved', (SELECT coalesce(json_agg(unsaved), '[]') FROM (
+               SELECT user_id, key, agent_id, session_id, messages, attempts
+               FROM memory_outbox
+               WHERE user_id = %(user_id)s AND state <> 'done'
+               ORDER BY seq DESC
+               LIMIT %(unsaved_shown)s
+           ) AS unsaved)
+       ) AS state
+FROM wanted
+JOIN memory_entry AS entry ON entry.user_id = %(user_id)s AND entry.id = wanted.id

@@ -1,0 +1,171 @@
+"""Embedders behind a server: the stand-in cloud answers over a real socket."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from typing import Any
+
+import numpy as np
+import pytest
+
+from firmware_sim.cloud import Fault, StandInCloud
+from xiaozhi_server.core.providers.memory.mem0ai.embed import Vectors
+from xiaozhi_server.core.providers.memory.mem0ai.embed_mem0 import Mem0Embedder
+from xiaozhi_server.core.providers.memory.mem0ai.embed_openai import (
+    EmbedderError,
+    OpenAiEmbedder,
+    OpenAiEmbedderConfig,
+    open_openai_embedder,
+)
+from xiaozhi_server.core.providers.memory.mem0ai.kept_vectors import KeptVectors
+from xiaozhi_server.core.providers.memory.mem0ai.testing import WordEmbedder
+
+
+@pytest.fixture
+async def cloud() -> AsyncIterator[StandInCloud]:
+    async with StandInCloud(phrases=[], api_key="a-key") as cloud:
+        yield cloud
+
+
+@asynccontextmanager
+async def opened(cloud: StandInCloud, **changes: Any) -> AsyncIterator[OpenAiEmbedder]:
+    """Closed within the test, so that its connections end with it."""
+    config = OpenAiEmbedderConfig(**{"base_url": cloud.base_url, "model": "some-model", "api_key": "a-key", **changes})
+    embedder = await open_openai_embedder(config)
+    try:
+        yield embedder
+    finally:
+        await embedder.close()
+
+
+async def test_the_length_of_the_vectors_is_asked_for(cloud: StandInCloud) -> None:
+    async with opened(cloud) as embedder:
+        assert embedder.dimensions == 384
+
+
+@pytest.mark.parametrize(("model", "dimensions"), [("text-embedding-3-small", 1536), ("BAAI/bge-m3", 1024)])
+async def test_a_known_model_is_not_asked(model: str, dimensions: int) -> None:
+    embedder = await open_openai_embedder(OpenAiEmbedderConfig("http://127.0.0.1:9/v1", model))
+    assert embedder.dimensions == dimensions
+
+
+async def test_an_unknown_model_that_is_away_is_told_apart_with_the_remedy() -> None:
+    with pytest.raises(EmbedderError, match="Set the dimensions"):
+        await open_openai_embedder(OpenAiEmbedderConfig("http://127.0.0.1:9/v1", "some-model"))
+
+
+async def test_each_text_has_its_own_unit_vector_in_its_place(cloud: StandInCloud) -> None:
+    texts = [f"the number {number}" for number in range(300)] + ["the number 7", "", "x" * 20_000]
+    async with opened(cloud) as embedder:
+        vectors = await embedder.embed(texts)
+        alone = await embedder.embed(["the number 123"])
+    assert vectors.shape == (303, 384)
+    assert np.allclose(np.linalg.norm(vectors[:301], axis=1), 1, atol=1e-5)
+    assert np.array_equal(vectors[7], vectors[300])
+    assert np.allclose(alone[0], vectors[123])
+
+
+async def test_texts_go_in_batches_and_each_once(cloud: StandInCloud) -> None:
+    async with opened(cloud) as embedder:
+        before = cloud.counts["embeddings"]
+        await embedder.embed(["same"] * 500 + [str(number) for number in range(200)])
+        assert cloud.counts["embeddings"] - before == 2
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        (Fault(status=500), "HTTP 500"),
+        (Fault(status=429), "HTTP 429"),
+        (Fault(mode="garbage"), "cannot be used"),
+        (Fault(mode="empty"), "holds no vectors"),
+        (Fault(mode="cut"), "cannot be used"),
+        (Fault(mode="stall"), "did not answer in 0.5 s"),
+    ],
+)
+async def test_a_failure_is_told_without_text_or_key(cloud: StandInCloud, fault: Fault, told: str) -> None:
+    async with opened(cloud, timeout_s=0.5) as embedder:
+        cloud.faults.embeddings = fault
+        with pytest.raises(EmbedderError, match=told) as caught:
+            await embedder.embed(["a private matter"])
+        assert "private" not in str(caught.value)
+        assert "a-key" not in str(caught.value)
+        cloud.faults.clear()
+        assert len(await embedder.embed(["again"])) == 1
+
+
+async def test_a_wrong_key_is_told(cloud: StandInCloud) -> None:
+    async with opened(cloud, api_key="wrong", model="bge-m3") as embedder:
+        with pytest.raises(EmbedderError, match="HTTP 401"):
+            await embedder.embed(["x"])
+
+
+async def test_other_dimensions_than_known_are_an_error_and_no_nonsense(cloud: StandInCloud) -> None:
+    async with opened(cloud, model="bge-m3") as embedder:
+        with pytest.raises(EmbedderError, match="384 dimensions instead of 1024"):
+            await embedder.embed(["x"])
+
+
+class _Mem0Like:
+    def __init__(self, rows: Any) -> None:
+        self._rows = rows
+
+    def embed(self, text: str, action: str) -> Any:
+        return self._rows
+
+
+async def test_an_embedder_of_mem0_with_mixed_numbers() -> None:
+    with ThreadPoolExecutor(1) as executor:
+        embedder = Mem0Embedder(_Mem0Like([3, 4.0]), executor, name="m", dimensions=2)
+        assert np.allclose(await embedder.embed(["a", "b"]), [[0.6, 0.8]] * 2)
+
+
+@pytest.mark.parametrize("rows", [[1.0], [1.0, float("nan")], "no", None])
+async def test_an_embedder_of_mem0_that_answers_nonsense(rows: Any) -> None:
+    with ThreadPoolExecutor(1) as executor:
+        embedder = Mem0Embedder(_Mem0Like(rows), executor, name="m", dimensions=2)
+        with pytest.raises(EmbedderError):
+            await embedder.embed(["a"])
+
+
+class _Counting(WordEmbedder):
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.fails = False
+
+    async def embed(self, texts: Sequence[str]) -> Vectors:
+        self.asked += texts
+        await asyncio.sleep(0)
+        if self.fails:
+            raise OSError
+        return await super().embed(texts)
+
+
+async def test_a_question_is_embedded_once_even_at_the_same_time() -> None:
+    counting = _Counting()
+    kept = KeptVectors(counting)
+    first, second = await asyncio.gather(kept.embed(["who am I"]), kept.embed(["who am I"]))
+    third = await kept.embed(["who am I"])
+    assert counting.asked == ["who am I"]
+    assert np.array_equal(first, second)
+    assert np.array_equal(first, third)
+
+
+async def test_a_failure_is_not_kept() -> None:
+    counting = _Counting()
+    kept = KeptVectors(counting)
+    counting.fails = True
+    with pytest.raises(OSError):
+        await kept.embed(["who am I"])
+    counting.fails = False
+    assert (await kept.embed(["who am I"])).shape == (1, 64)
+
+
+async def test_who_stops_waiting_takes_nothing_from_the_others() -> None:
+    kept = KeptVectors(_Counting())
+    impatient = asyncio.create_task(kept.embed(["who am I"]))
+    patient = asyncio.create_task(kept.embed(["who am I"]))
+    await asyncio.sleep(0)
+    impatient.cancel()
+    assert (await patient).shape == (1, 64)

@@ -1,0 +1,181 @@
+"""Notes that the model rewrites: a real database, and a stand-in model over a real socket."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from functools import partial
+
+import pytest
+
+from firmware_sim.cloud import Fault, StandInCloud
+from tests.integration.memory.conftest import Pool
+from tests.support.waiting import until
+from xiaozhi_server.core.providers.llm.base import ChatMessage, TextDelta
+from xiaozhi_server.core.providers.llm.openai import OpenAiLlm, OpenAiLlmConfig
+from xiaozhi_server.core.providers.memory.base import SpokenMessage
+from xiaozhi_server.core.providers.memory.mem0ai import InvalidIdError
+from xiaozhi_server.core.providers.memory.mem0ai.drain import DrainOptions
+from xiaozhi_server.core.providers.memory.mem0ai.saver import BatchPolicy
+from xiaozhi_server.core.providers.memory.mem_local_short import LocalShortMemory, SummaryEngine, SummaryOptions
+
+AT_ONCE = SummaryOptions(policy=BatchPolicy(exchanges=1), drain=DrainOptions(first_retry_s=0.05, idle_pause_s=0.05))
+NEVER = SummaryOptions(policy=BatchPolicy(idle_s=3600, exchanges=1000, chars=10**6))
+NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
+
+
+class LlmModel:
+    def __init__(self, llm: OpenAiLlm) -> None:
+        self._llm = llm
+
+    async def complete(self, system: str, user: str, max_tokens: int) -> str:
+        pieces = self._llm.stream([ChatMessage("system", system), ChatMessage("user", user)])
+        return "".join([piece.text async for piece in pieces if isinstance(piece, TextDelta)])
+
+
+@asynccontextmanager
+async def noting(pool: Pool, options: SummaryOptions = AT_ONCE) -> AsyncIterator[tuple[SummaryEngine, StandInCloud]]:
+    async with StandInCloud(phrases=[]) as cloud:
+        llm = OpenAiLlm(OpenAiLlmConfig(base_url=cloud.base_url, timeout_s=0.5))
+        engine = SummaryEngine(pool, LlmModel(llm), options)
+        await engine.start()
+        try:
+            yield engine, cloud
+        finally:
+            await engine.stop(1.0)
+            await llm.close()
+
+
+async def owner(engine: SummaryEngine, name: str, instruction: str = "", agent: str = "a") -> LocalShortMemory:
+    memory = LocalShortMemory(engine, deadline_s=2.0)
+    await memory.init_memory(name, agent_id=agent, summary_memory=instruction)
+    return memory
+
+
+def said(text: str) -> list[SpokenMessage]:
+    return [SpokenMessage("user", text, NOON), SpokenMessage("assistant", "I see.", NOON)]
+
+
+async def noted(engine: SummaryEngine, name: str, agent: str = "a") -> str:
+    notes, waiting = await engine.known(name, agent)
+    return "" if waiting else notes.text
+
+
+async def test_what_was_said_becomes_a_dated_note_that_comes_back(pool: Pool) -> None:
+    async with noting(pool) as (engine, _):
+        memory = await owner(engine, "home")
+        await memory.save_memory(said("Anna plays the trumpet."), "s1")
+        await until(lambda: noted(engine, "home"))
+        await memory.save_memory(said("Bo has a cat."), "s2")
+
+        async def both() -> bool:
+            return (await noted(engine, "home")).count("\n") == 1
+
+        await until(both)
+        assert await memory.query_memory("what does Anna play?") == (
+            "[2026-05-04 12:00:00] Anna plays the trumpet.\n[2026-05-04 12:00:00] Bo has a cat."
+        )
+        (best,) = await memory.recall("who has a cat?", 1, 2.0)
+        assert best.text == "Bo has a cat."
+
+
+async def test_what_is_not_noted_yet_is_known_already(pool: Pool) -> None:
+    async with noting(pool, NEVER) as (engine, cloud):
+        memory = await owner(engine, "home")
+        await memory.save_memory(said("Anna plays the trumpet."), "s1")
+        (line,) = await memory.recall("Anna", 5, 2.0)
+        assert line.text == "Anna plays the trumpet."
+        assert cloud.counts["chat"] == 0
+
+
+@pytest.mark.parametrize(
+    "fault", [Fault(status=500), Fault(status=429), Fault(mode="garbage"), Fault(mode="empty"), Fault(mode="stall")]
+)
+async def test_a_model_that_fails_costs_no_fact_and_doubles_none(pool: Pool, fault: Fault) -> None:
+    async with noting(pool) as (engine, cloud):
+        memory = await owner(engine, "home")
+        await memory.save_memory(said("Bo has a cat."), "s1")
+        await until(lambda: noted(engine, "home"))
+        cloud.faults.chat = fault
+        asked = cloud.counts["chat"]
+        await memory.save_memory(said("Anna plays the trumpet."), "s1")
+        await until(lambda: cloud.counts["chat"] > asked + 1)
+        texts = [line.text for line in await memory.recall("Anna", 9, 2.0)]
+        assert sorted(texts) == ["Anna plays the trumpet.", "Bo has a cat."]
+        cloud.faults.clear()
+        await until(lambda: noted(engine, "home"))
+        assert sorted((await noted(engine, "home")).splitlines()) == [
+            "[2026-05-04] Anna plays the trumpet.",
+            "[2026-05-04] Bo has a cat.",
+        ]
+
+
+async def test_the_instruction_of_the_agent_is_in_the_next_request(pool: Pool) -> None:
+    async with noting(pool) as (engine, cloud):
+        for instruction in ("Note only food.", "Note only music."):
+            memory = await owner(engine, "home", instruction)
+            before = len(cloud.requests)
+            await memory.save_memory(said(f"Anna likes {instruction}"), "s1")
+            await until(partial(_more_than, cloud, before))
+            assert instruction in cloud.requests[-1].body["messages"][0]["content"]
+
+
+async def test_the_end_of_the_session_brings_the_notes_up_to_date(pool: Pool) -> None:
+    async with noting(pool, NEVER) as (engine, _):
+        memory = await owner(engine, "home")
+        await memory.save_memory(said("Anna plays the trumpet."), "s1")
+        await memory.close()
+        await until(lambda: noted(engine, "home"))
+
+
+async def test_owners_and_agents_have_their_own_notes(pool: Pool) -> None:
+    async with noting(pool) as (engine, _):
+        for name, agent, fact in (("one", "a", "Anna sings."), ("two", "a", "Bo swims."), ("one", "b", "Cy runs.")):
+            memory = await owner(engine, name, agent=agent)
+            await memory.save_memory(said(fact), "s")
+            await until(partial(noted, engine, name, agent))
+        assert await noted(engine, "one", "a") == "[2026-05-04] Anna sings."
+        assert await noted(engine, "two", "a") == "[2026-05-04] Bo swims."
+        assert await noted(engine, "one", "b") == "[2026-05-04] Cy runs."
+        await engine.forget("one", "a")
+        assert await noted(engine, "one", "a") == ""
+        assert await noted(engine, "one", "b") == "[2026-05-04] Cy runs."
+
+
+async def test_the_same_key_is_noted_once(pool: Pool) -> None:
+    async with noting(pool) as (engine, cloud):
+        memory = await owner(engine, "home")
+        for _ in range(3):
+            await memory.save_memory(said("Bo has a cat."), "s1", key="k")
+        await until(lambda: noted(engine, "home"))
+        assert cloud.counts["chat"] == 1
+
+
+async def test_a_blank_owner_is_an_error_before_anything_is_touched(pool: Pool) -> None:
+    async with noting(pool) as (engine, _):
+        memory = LocalShortMemory(engine)
+        with pytest.raises(InvalidIdError):
+            await memory.recall("x", 1, 1.0)
+        with pytest.raises(InvalidIdError):
+            await memory.init_memory("*")
+
+
+async def test_a_database_that_is_away_means_no_notes_and_no_error(pool: Pool) -> None:
+    async with noting(pool) as (engine, _):
+        memory = await owner(engine, "home")
+        async with asyncio.TaskGroup() as group:
+            release = asyncio.Event()
+            for _ in range(4):
+                group.create_task(_hold(pool, release))
+            await asyncio.sleep(0)
+            assert await memory.recall("x", 1, 0.05) == []
+            release.set()
+
+
+async def _hold(pool: Pool, release: asyncio.Event) -> None:
+    async with pool.connection():
+        await release.wait()
+
+
+def _more_than(cloud: StandInCloud, count: int) -> bool:
+    return len(cloud.requests) > count

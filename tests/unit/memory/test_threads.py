@@ -1,0 +1,109 @@
+"""Calls that block: a few at a time, none for longer than it may take, and never the end of the program's way out."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from xiaozhi_server.core.providers.memory.mem0ai.threads import Threads, ThreadsBusyError
+
+
+@pytest.fixture
+def gate() -> Iterator[threading.Event]:
+    """Opened at the end, so that no thread is left behind."""
+    gate = threading.Event()
+    yield gate
+    gate.set()
+
+
+async def test_a_result_and_an_error_come_back() -> None:
+    threads = Threads("test", 1)
+    assert await threads.run(lambda: threading.current_thread().name, timeout_s=5) == "test"
+    with pytest.raises(ZeroDivisionError):
+        await threads.run(lambda: 1 // 0, timeout_s=5)
+
+
+async def test_no_more_than_so_many_at_once() -> None:
+    threads, running, most = Threads("test", 2), [0], [0]
+    lock = threading.Lock()
+
+    def job() -> None:
+        with lock:
+            running[0] += 1
+            most[0] = max(most[0], running[0])
+        threading.Event().wait(0.01)
+        with lock:
+            running[0] -= 1
+
+    await asyncio.gather(*(threads.run(job, timeout_s=5) for _ in range(10)))
+    assert most == [2]
+
+
+async def test_a_call_that_hangs_is_left_and_holds_nobody_up(gate: threading.Event) -> None:
+    threads = Threads("test", 1)
+    with pytest.raises(TimeoutError):
+        await threads.run(gate.wait, timeout_s=0.02)
+    assert threads.left_behind == 1
+    assert await threads.run(lambda: 7, timeout_s=5) == 7
+    gate.set()
+    async with asyncio.timeout(5):
+        while threads.left_behind:  # noqa: ASYNC110 - a thread has no event of the loop
+            await asyncio.sleep(0.005)
+
+
+async def test_a_cancelled_call_keeps_its_place_until_its_time_is_over(gate: threading.Event) -> None:
+    threads = Threads("test", 1)
+    task = asyncio.create_task(threads.run(gate.wait, timeout_s=0.2))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert threads.left_behind == 0
+    assert await threads.run(lambda: 7, timeout_s=5) == 7  # begun when the first one's time was over
+    assert threads.left_behind == 1
+
+
+async def test_a_cancelled_call_that_ends_leaves_nothing(gate: threading.Event) -> None:
+    threads = Threads("test", 1)
+    task = asyncio.create_task(threads.run(gate.wait, timeout_s=60))
+    await asyncio.sleep(0)
+    task.cancel()
+    gate.set()
+    assert await threads.run(lambda: 7, timeout_s=5) == 7
+    assert threads.left_behind == 0
+
+
+async def test_waiting_for_a_thread_counts(gate: threading.Event) -> None:
+    threads = Threads("test", 1)
+    first = asyncio.create_task(threads.run(gate.wait, timeout_s=60))
+    await asyncio.sleep(0)
+    with pytest.raises(TimeoutError):
+        await threads.run(lambda: 7, timeout_s=0.02)
+    assert threads.left_behind == 0
+    gate.set()
+    assert await first is True
+
+
+async def test_when_too_many_hang_nothing_more_is_begun(gate: threading.Event) -> None:
+    threads = Threads("test", 4)
+    hanging = await asyncio.gather(*(threads.run(gate.wait, timeout_s=0.02) for _ in range(4)), return_exceptions=True)
+    more = await asyncio.gather(*(threads.run(gate.wait, timeout_s=0.02) for _ in range(4)), return_exceptions=True)
+    assert {type(error) for error in (*hanging, *more)} == {TimeoutError}
+    with pytest.raises(ThreadsBusyError):
+        await threads.run(lambda: 7, timeout_s=5)
+
+
+def test_a_hanging_call_does_not_outlive_the_program() -> None:
+    gate = threading.Event()
+
+    async def main() -> None:
+        with pytest.raises(TimeoutError):
+            await Threads("test", 1).run(gate.wait, timeout_s=0.02)
+
+    asyncio.run(main())
+    (left,) = [thread for thread in threading.enumerate() if thread.name == "test"]
+    assert left.daemon
+    gate.set()  # the loop is closed when the answer comes: it is dropped
+    left.join(5)
+    assert not left.is_alive()

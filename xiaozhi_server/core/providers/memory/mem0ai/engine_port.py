@@ -1,0 +1,53 @@
+"""What a connection's view of memory needs from whoever keeps the memories: the embedded engine, or Mem0's platform."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+from uuid import UUID
+
+from ..base import AnyMessage
+from .observe import MemoryObserver
+from .records import FoundMemory
+
+
+class RecallEngine(Protocol):
+    """Shared by everybody in the process. Whose memories a call is about is always said and always checked."""
+
+    observer: MemoryObserver
+
+    async def enqueue(
+        self,
+        messages: Sequence[AnyMessage],
+        *,
+        user_id: str,
+        agent_id: str | None = None,
+        session_id: str | None = None,
+        key: str | None = None,
+        transaction: Any = None,
+        instruction: str | None = None,
+    ) -> bool:
+        """Accept messages durably; False if the key is known or there is nothing to keep."""
+        ...
+
+    def prefetch(self, user_id: str) -> None:
+        """This owner will be asked about soon: whatever can be made ready for that is, in the background."""
+        ...
+
+    async def search(
+        self,
+        query: str,
+        *,
+        user_id: str,
+        agent_id: str | None = None,
+        top_k: int = 20,
+        vector_timeout_s: float | None = None,
+    ) -> list[FoundMemory]:
+        """The memories that fit best, the best first."""
+        ...
+
+    async def present(self, ids: Sequence[UUID], *, user_id: str) -> set[UUID]:
+        """Which of these are still memories of this owner."""
+        ...
+
+    async def end_session(self, session_id: str, *, user_id: str) -> None:
+        """Nothing more is said in it."""
+        ...

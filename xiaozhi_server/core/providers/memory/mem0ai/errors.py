@@ -1,0 +1,43 @@
+"""What is wrong with what the caller handed in, and how to mend it. Raised before anything is read or written.
+
+Each is a ValueError whose text is made for the person who called; none of them quotes what somebody said.
+"""
+
+
+class MemoryInputError(ValueError):
+    """The call cannot mean anything."""
+
+
+class InvalidIdError(MemoryInputError):
+    """An id that names nobody in particular. Nothing was read or written."""
+
+
+class InvalidTextError(MemoryInputError):
+    """No text, or none that could be remembered."""
+
+
+class InvalidMetadataError(MemoryInputError):
+    """Metadata that is no JSON object, or too much of it."""
+
+
+class InvalidNumberError(MemoryInputError):
+    """A limit or a threshold that is no number, or none of the right kind."""
+
+
+class InvalidFilterError(MemoryInputError):
+    """A filter that cannot be understood, or that is too large."""
+
+
+class InvalidDateError(MemoryInputError):
+    """Nothing that is surely one point or one day in time."""
+
+
+class InvalidCursorError(MemoryInputError):
+    """A cursor that `cursor_of` did not make."""
+
+
+class MemoryNotFoundError(MemoryInputError):
+    """This owner has no memory with that id: there is none, or it is somebody else's, and nobody is told which."""
+
+    def __init__(self) -> None:
+        super().__init__("this owner has no memory with that id")

@@ -1,0 +1,69 @@
+"""Remembers the vectors of the last questions: one that is asked again within a conversation costs nothing."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .embed import Embedder, Vectors
+
+_KEPT = 1024
+_LONGEST_KEPT = 500
+
+
+@dataclass(slots=True)
+class _Asked:
+    """A question whose vector is being computed, and how many wait for it."""
+
+    task: "asyncio.Task[Vectors]"
+    waiting: int = 0
+
+
+class KeptVectors:
+    """An embedder in front of another one, for questions. Texts to be saved come once and go past it."""
+
+    def __init__(self, embedder: Embedder) -> None:
+        self.name = embedder.name
+        self.dimensions = embedder.dimensions
+        self.multilingual = embedder.multilingual
+        self._embedder = embedder
+        self._kept: OrderedDict[str, Vectors] = OrderedDict()
+        self._asked: dict[str, _Asked] = {}
+
+    async def embed(self, texts: Sequence[str]) -> Vectors:
+        if len(texts) != 1 or len(texts[0]) > _LONGEST_KEPT:
+            return await self._embedder.embed(texts)
+        text = texts[0]
+        vector = self._kept.get(text)
+        if vector is None:
+            vector = await self._computed(text)
+            self._kept[text] = vector
+            if len(self._kept) > _KEPT:
+                self._kept.popitem(last=False)
+        self._kept.move_to_end(text)
+        return vector[np.newaxis]
+
+    async def close(self) -> None:
+        """The embedder itself belongs to others. Who still asks was told to stop by then."""
+        self._kept.clear()
+
+    async def _computed(self, text: str) -> Vectors:
+        """Whoever asks for the same at the same time waits for the same; it ends when nobody waits any more."""
+        asked = self._asked.get(text)
+        if asked is None:
+            asked = self._asked[text] = _Asked(asyncio.create_task(self._one(text), name="memory-question"))
+        asked.waiting += 1
+        try:
+            return await asyncio.shield(asked.task)
+        finally:
+            asked.waiting -= 1
+            if not asked.waiting:
+                asked.task.cancel()
+                if self._asked.get(text) is asked:
+                    del self._asked[text]
+
+    async def _one(self, text: str) -> Vectors:
+        vector: Vectors = (await self._embedder.embed([text]))[0]
+        return vector

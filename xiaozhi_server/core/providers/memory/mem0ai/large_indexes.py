@@ -1,0 +1,70 @@
+"""Builds and drops the indexes that a single owner has in the database. Only ever called by whoever holds the lock."""
+
+import hashlib
+import logging
+from collections.abc import Collection
+from typing import Any
+
+from psycopg import AsyncConnection, sql
+from psycopg.rows import dict_row
+
+from .owner_load import Source
+from .statements import statement
+
+logger = logging.getLogger(__name__)
+
+Connection = AsyncConnection[Any]
+
+# Building may take minutes, and a graph that does not fit into memory takes hours. No other worker helps: a container
+# has little of the shared memory that it would need.
+_SETTINGS = "SET statement_timeout = 0; SET maintenance_work_mem = '256MB'; SET max_parallel_maintenance_workers = 0"
+
+
+def names(user_id: str, source: Source) -> tuple[str, str]:
+    """What this owner's indexes are called: by meaning, and by words."""
+    return f"memory_near_{_digest(f'{source.embedder} {user_id}')}", f"memory_words_{_digest(user_id)}"
+
+
+async def build(connection: Connection, user_id: str, source: Source) -> None:
+    """Make sure that both are there. The connection must not be in a transaction."""
+    await connection.execute(_SETTINGS)
+    found = await _found(connection)
+    near, words = names(user_id, source)
+    owner = sql.Literal(user_id)
+    vectors = sql.SQL(
+        "hnsw ((embedding::halfvec({})) halfvec_cosine_ops) WHERE user_id = {} AND embedder = {}::smallint"
+    )
+    for name, definition in (
+        (near, vectors.format(sql.Literal(source.dimensions), owner, sql.Literal(source.embedder))),
+        # Without a list of what is not sorted in yet: every search would have to read it.
+        (words, sql.SQL("gin (words) WITH (fastupdate = off) WHERE user_id = {}").format(owner)),
+    ):
+        if found.get(name):
+            continue
+        if name in found:
+            await drop(connection, [name])
+        create = sql.SQL("CREATE INDEX CONCURRENTLY {} ON memory_entry USING ").format(sql.Identifier(name))
+        await connection.execute(create + definition)
+        logger.info("memory: built %s", name)
+
+
+async def drop(connection: Connection, names: Collection[str]) -> None:
+    for name in names:
+        await connection.execute(sql.SQL("DROP INDEX CONCURRENTLY IF EXISTS {}").format(sql.Identifier(name)))
+        logger.info("memory: dropped %s", name)
+
+
+async def drop_others(connection: Connection, wanted: Collection[str]) -> None:
+    """Drop what belongs to nobody any more: the owner was forgotten, or the embedder is another one now."""
+    await drop(connection, [name for name in await _found(connection) if name not in wanted])
+
+
+async def _found(connection: Connection) -> dict[str, bool]:
+    """All such indexes, and whether they are complete: one that could not be built remains as a ruin."""
+    async with connection.cursor(row_factory=dict_row) as cursor:
+        await cursor.execute(statement("large_indexes"))
+        return {row["name"]: row["valid"] for row in await cursor.fetchall()}
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,0 +1,37 @@
+"""Answers that came after their deadline, kept for a moment: the next question of the same conversation gets them."""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .records import FoundMemory
+from .scope import Scope
+
+_ANSWERS_MAX = 4
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    scope: Scope
+    asked_at: float
+    found: Sequence[FoundMemory]
+
+
+class LateAnswers:
+    """Of one connection. Whose they are is remembered with them: a script may change the owner at any time."""
+
+    def __init__(self, keep_s: float) -> None:
+        self._keep_s = keep_s
+        self._answers: deque[_Answer] = deque(maxlen=_ANSWERS_MAX)
+
+    def keep(self, scope: Scope, asked_at: float, found: Sequence[FoundMemory]) -> None:
+        self._answers.append(_Answer(scope, asked_at, found))
+
+    def take(self, scope: Scope) -> list[FoundMemory]:
+        """Each once. What is too old, or somebody else's, is gone."""
+        oldest = asyncio.get_running_loop().time() - self._keep_s
+        answers, self._answers = self._answers, deque(maxlen=_ANSWERS_MAX)
+        return [
+            one for answer in answers if answer.scope == scope and answer.asked_at >= oldest for one in answer.found
+        ]

@@ -1,0 +1,79 @@
+"""The platform's memories as ours. What is not whole is left out, and whatever says that it is somebody else's."""
+
+import uuid
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from ..message import LONGEST_TEXT, storable
+from ..records import FoundMemory, StoredMemory
+from ..scope import Scope
+
+_NAMESPACE = uuid.UUID("0f4c3e55-53a5-4f0c-9d54-0c1f6c8f6f0d")
+
+
+def found_memories(results: Iterable[Any], scope: Scope) -> list[FoundMemory]:
+    memories = (_memory(result, scope) for result in results if isinstance(result, Mapping))
+    return [found for found in memories if found is not None and _is_in(found.memory, scope)]
+
+
+def result_ids(results: Iterable[Any]) -> set[uuid.UUID]:
+    return {_id(result.get("id")) for result in results if isinstance(result, Mapping)}
+
+
+def send_id_of(memory: StoredMemory) -> str:
+    """Under which name it was sent; empty where somebody else sent it."""
+    return _text((memory.metadata or {}).get("send_id"))
+
+
+def _memory(result: Mapping[str, Any], scope: Scope) -> FoundMemory | None:
+    text = storable(_text(result.get("memory")))
+    if not text:
+        return None
+    given = result.get("metadata")
+    metadata = given if isinstance(given, Mapping) else {}
+    created_at = _time(result.get("created_at")) or datetime.now(UTC)
+    memory = StoredMemory(
+        id=_id(result.get("id")),
+        user_id=_text(result.get("user_id")) or scope.user_id,
+        agent_id=_text(metadata.get("agent_id")) or scope.agent_id or "",
+        run_id="",
+        session_id=_text(metadata.get("session_id")),
+        role="user",
+        speaker=None,
+        text=text[:LONGEST_TEXT],
+        metadata=metadata,
+        created_at=created_at,
+        updated_at=_time(result.get("updated_at")) or created_at,
+    )
+    return FoundMemory(memory, _score(result.get("score")), None)
+
+
+def _is_in(memory: StoredMemory, scope: Scope) -> bool:
+    return memory.user_id == scope.user_id and scope.agent_id in (None, memory.agent_id)
+
+
+def _id(given: object) -> uuid.UUID:
+    text = _text(given)
+    try:
+        return uuid.UUID(text)
+    except ValueError:
+        return uuid.uuid5(_NAMESPACE, text)
+
+
+def _text(given: object) -> str:
+    return given if isinstance(given, str) else ""
+
+
+def _time(given: object) -> datetime | None:
+    try:
+        time = datetime.fromisoformat(_text(given))
+        return (time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _score(given: object) -> float:
+    if isinstance(given, bool) or not isinstance(given, int | float) or given != given:
+        return 0.0
+    return min(max(float(given), 0.0), 1.0)

@@ -1,0 +1,262 @@
+"""Builds the self-hosted memory from its configuration: mem0's `{"provider": ..., "config": {...}}` objects.
+
+Nothing of mem0 is loaded where everything is embedded.
+"""
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import Executor
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from psycopg_pool import AsyncConnectionPool
+
+from .bridge import Mem0Bridge
+from .embed import Embedder
+from .embed_mem0 import Mem0Embedder
+from .embed_openai import OpenAiEmbedderConfig, open_openai_embedder
+from .engine import EngineOptions, MakeSaver, MemoryEngine
+from .extract_by_mem0 import ExtractingSaver, ExtractionOptions, FindFor, Mem0Extractor
+from .mem0_add import Find, count_tokens
+from .mem0_parts import (
+    OPENAI,
+    Part,
+    ProviderConfigError,
+    open_embedder,
+    open_llm,
+    open_reranker,
+    open_vector_store,
+    part_of,
+)
+from .mem0_payload import Row, row_of
+from .mem0_register import PROVIDER, register
+from .minilm import MiniLmEmbedder
+from .observe import MemoryObserver, NoObserver, ObservedEmbedder
+from .other_store import OtherStore, asked_of
+from .other_stores import OtherStoreEngine
+from .rerank import Reranker, RerankOptions
+from .scope import Scope
+from .verbatim import VerbatimSaver
+
+Pool = AsyncConnectionPool[Any]
+T = TypeVar("T")
+
+PARTS = ("llm", "embedder", "vector_store", "reranker")
+
+_OPEN_TIMEOUT_S = 60.0  # loading a library and reaching a store
+_FIND_TIMEOUT_S = 10.0
+_OURS = (PROVIDER, "embedded")
+_OF_OUR_OPENAI = frozenset({"model", "api_key", "openai_base_url", "embedding_dims"})
+_DEFAULT_MODEL = "text-embedding-3-small"
+
+
+@dataclass(frozen=True, slots=True)
+class SelfHostedOptions:
+    """`threads` is how many of mem0's calls run at once."""
+
+    threads: int = 2
+    engine: EngineOptions = field(default_factory=EngineOptions)
+    extraction: ExtractionOptions = field(default_factory=ExtractionOptions)
+    rerank: RerankOptions = field(default_factory=RerankOptions)
+
+
+@dataclass(frozen=True, slots=True)
+class SelfHosted:
+    """Start the engine, and stop it before you close what it stands on.
+
+    `is_embedded`: a question asks nobody but our own database and model, so little time is enough for it.
+    """
+
+    engine: MemoryEngine | OtherStoreEngine
+    embedder: Embedder
+    is_embedded: bool
+    close: Callable[[], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the caller has and closes itself. `folder` is for the files of mem0 and its stores, `cache_dir` for ours."""
+
+    pool: Pool
+    executor: Executor
+    embedding_executor: Executor
+    folder: Path
+    cache_dir: Path
+    observer: MemoryObserver = field(default_factory=NoObserver)
+
+
+async def open_self_hosted(
+    config: Mapping[str, Any], around: Surroundings, options: SelfHostedOptions | None = None
+) -> SelfHosted:
+    """ProviderConfigError where a provider is unknown, is not installed or does not open.
+
+    Of the configuration only `llm`, `embedder`, `vector_store` and `reranker` are read.
+    """
+    parts = {name: part for name in PARTS if (part := part_of(name, config.get(name))) is not None}
+    async with AsyncExitStack() as opened:
+        opening = _Opening(parts, around, _fitting(options or SelfHostedOptions()), opened)
+        embedder = await opening.embedder()
+        engine = await opening.engine(embedder)
+        return SelfHosted(engine, embedder, _is_embedded(parts), opened.pop_all().aclose)
+
+
+def _is_embedded(parts: Mapping[str, Part]) -> bool:
+    store = parts.get("vector_store")
+    return not parts.keys() & {"embedder", "reranker"} and (store is None or store.provider in _OURS)
+
+
+def _fitting(options: SelfHostedOptions) -> SelfHostedOptions:
+    """No batch is begun that would wait for a thread: its time would run out before a model was asked."""
+    policy = replace(options.extraction.policy, parallel=options.threads)
+    return replace(options, extraction=replace(options.extraction, policy=policy))
+
+
+class _Opening:
+    """Opens one part after the other and puts down on `opened` how each is closed."""
+
+    def __init__(
+        self, parts: Mapping[str, Part], around: Surroundings, options: SelfHostedOptions, opened: AsyncExitStack
+    ) -> None:
+        self._parts = parts
+        self._around = around
+        self._options = options
+        self._opened = opened
+        self._bridge = Mem0Bridge(around.folder, threads=options.threads)
+
+    async def embedder(self) -> Embedder:
+        embedder = await self._chosen_embedder(self._parts.get("embedder"))
+        self._opened.push_async_callback(embedder.close)
+        return embedder
+
+    async def engine(self, embedder: Embedder) -> MemoryEngine | OtherStoreEngine:
+        part = self._parts.get("vector_store")
+        reranker = await self._reranker()
+        if part is None or part.provider in _OURS:
+            return await self._own_engine(embedder, reranker)
+        return await self._other_engine(part, embedder, reranker)
+
+    async def _chosen_embedder(self, part: Part | None) -> Embedder:
+        around = self._around
+        if part is None:
+            return MiniLmEmbedder(around.cache_dir, around.embedding_executor)
+        if part.provider == "openai" and part.config.keys() <= _OF_OUR_OPENAI:
+            return await open_openai_embedder(_openai(part))
+        model = await self._run(lambda: open_embedder(part))
+        self._opened.push_async_callback(self._close, model)
+        dimensions = await self._run(lambda: _dimensions(part, model))
+        name = f"{part.provider}/{part.config.get('model') or model.config.model}"
+        return Mem0Embedder(model, around.embedding_executor, name=name, dimensions=dimensions)
+
+    async def _own_engine(self, embedder: Embedder, reranker: Reranker | None) -> MemoryEngine:
+        around, options = self._around, self._options
+        make_saver: MakeSaver | None = None
+        if "llm" in self._parts:
+            extractor = await self._extractor(embedder, await self._own_store(embedder))
+
+            def make_saver(verbatim: VerbatimSaver) -> ExtractingSaver:
+                return ExtractingSaver(extractor, verbatim, options.extraction)
+
+        return MemoryEngine(
+            around.pool,
+            embedder,
+            around.executor,
+            options.engine,
+            observer=around.observer,
+            make_saver=make_saver,
+            reranker=reranker,
+        )
+
+    async def _other_engine(self, part: Part, embedder: Embedder, reranker: Reranker | None) -> OtherStoreEngine:
+        folder, dimensions = self._around.folder, embedder.dimensions
+        opened = await self._run(lambda: open_vector_store(part, dimensions=dimensions, folder=folder))
+        store = OtherStore(opened, part.provider)
+        self._opened.push_async_callback(store.close)
+        extractor = await self._extractor(embedder, _found_in(store)) if "llm" in self._parts else None
+        return OtherStoreEngine(
+            self._around.pool,
+            embedder,
+            store,
+            self._options.engine,
+            extractor=extractor,
+            extraction=self._options.extraction,
+            reranker=reranker,
+            observer=self._around.observer,
+        )
+
+    async def _extractor(self, embedder: Embedder, find_for: FindFor) -> Mem0Extractor:
+        options, observer = self._options.extraction, self._around.observer
+        llm = await self._run(lambda: open_llm(self._parts["llm"], timeout_s=options.timeout_s))
+        count_tokens(llm)
+        self._opened.push_async_callback(self._close, llm)
+        return Mem0Extractor(self._bridge, llm, ObservedEmbedder(embedder, observer), find_for, options, observer)
+
+    async def _reranker(self) -> Reranker | None:
+        part, options = self._parts.get("reranker"), self._options.rerank
+        if part is None:
+            return None
+        model = await self._run(lambda: open_reranker(part, timeout_s=options.timeout_s))
+        self._opened.push_async_callback(self._close, getattr(model, "llm", model))
+        return Reranker(model, options)
+
+    async def _own_store(self, embedder: Embedder) -> FindFor:
+        """Our table as mem0 sees it."""
+        config = {"connection_string": self._around.pool.conninfo, "embedder": embedder.name}
+        part = Part(PROVIDER, {**config, "maxconn": self._options.threads})
+        folder, dimensions = self._around.folder, embedder.dimensions
+
+        def work() -> Any:
+            register(folder)
+            return open_vector_store(part, dimensions=dimensions, folder=folder)
+
+        store = await self._run(work)
+        self._opened.push_async_callback(self._run, store.close)
+
+        def find_for(scope: Scope) -> Find:
+            return lambda query, vector, limit: store.search(query, vector, limit, asked_of(scope))
+
+        return find_for
+
+    async def _close(self, model: Any) -> None:
+        client = getattr(model, "client", None)
+        if callable(close := getattr(client, "close", None)):
+            await self._run(close)
+
+    async def _run(self, job: Callable[[], T]) -> T:
+        try:
+            return await self._bridge.run(job, timeout_s=_OPEN_TIMEOUT_S)
+        except TimeoutError:
+            raise ProviderConfigError(f"a provider did not open within {_OPEN_TIMEOUT_S:g} s") from None
+
+
+def _found_in(store: OtherStore) -> FindFor:
+    """For mem0, which asks from a thread: the store has threads of its own."""
+    loop = asyncio.get_running_loop()
+
+    def find_for(scope: Scope) -> Find:
+        def find(_: str, vector: Sequence[float], limit: int) -> list[Row]:
+            asked = store.nearest(scope, np.array(vector, np.float32), limit=limit)
+            near = asyncio.run_coroutine_threadsafe(asked, loop).result(_FIND_TIMEOUT_S)
+            return [row_of(memory, similarity) for memory, similarity in near]
+
+        return find
+
+    return find_for
+
+
+def _openai(part: Part) -> OpenAiEmbedderConfig:
+    config = part.config
+    return OpenAiEmbedderConfig(
+        base_url=config.get("openai_base_url") or OPENAI,
+        model=config.get("model") or _DEFAULT_MODEL,
+        api_key=config.get("api_key") or os.environ.get("OPENAI_API_KEY", ""),
+        dimensions=config.get("embedding_dims"),
+    )
+
+
+def _dimensions(part: Part, model: Any) -> int:
+    """As it is set, else as it turns out: what mem0 assumes may be another model's."""
+    return int(part.config.get("embedding_dims") or len(model.embed("hello", "search")))

@@ -1,0 +1,1 @@
+DELETE FROM memory_platform WHERE user_id = %(user_id)s AND key = ANY (%(keys)s)

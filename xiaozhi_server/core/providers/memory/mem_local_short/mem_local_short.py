@@ -1,0 +1,98 @@
+"""The provider `mem_local_short`: one owner's view of the notes."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from datetime import UTC, datetime, time
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from ..base import AnyMessage, Memory
+from ..mem0ai.lines import as_lines
+from ..mem0ai.recall.words import tokens_of
+from ..mem0ai.scope import Scope, checked_id
+from .engine import Notes, SummaryEngine
+from .notes import facts
+
+logger = logging.getLogger(__name__)
+
+_ALL_LINES = 100
+
+
+class LocalShortMemory:
+    """Reading never fails and never takes longer than its deadline; saving is durable or raises."""
+
+    def __init__(self, engine: SummaryEngine, *, deadline_s: float = 0.08, timezone: str = "UTC") -> None:
+        self.role_id = ""
+        self._engine = engine
+        self._deadline_s = deadline_s
+        self._zone = ZoneInfo(timezone)
+        self._agent_id: str | None = None
+        self._instruction: str | None = None
+        self._last_session: str | None = None
+
+    async def init_memory(
+        self, role_id: str, *, agent_id: str | None = None, summary_memory: str | None = None
+    ) -> None:
+        Scope(role_id, agent_id)
+        self.role_id = role_id
+        self._agent_id = agent_id
+        self._instruction = summary_memory
+
+    async def save_memory(
+        self,
+        messages: Sequence[AnyMessage],
+        session_id: str | None = None,
+        *,
+        key: str | None = None,
+        transaction: Any = None,
+    ) -> None:
+        await self._engine.enqueue(
+            messages,
+            user_id=self.role_id,
+            agent_id=self._agent_id,
+            session_id=session_id,
+            key=key,
+            transaction=transaction,
+            instruction=self._instruction,
+        )
+        self._last_session = session_id
+
+    async def query_memory(self, query: str) -> str:
+        return as_lines(await self.recall(query, _ALL_LINES, self._deadline_s), self._zone)
+
+    async def recall(self, query: str, limit: int, deadline: float) -> list[Memory]:
+        """The notes that share most words with the question, else the newest; what is not noted yet comes with them."""
+        checked_id("role_id", self.role_id)
+        try:
+            async with asyncio.timeout(deadline):
+                notes, waiting = await self._engine.known(self.role_id, self._agent_id)
+        except Exception as error:  # noqa: BLE001 - a provider call: memory being down never stops the talk
+            logger.warning("memory: the notes cannot be read (%s)", type(error).__name__)
+            return []
+        lines = self._noted(notes)
+        lines += [
+            Memory(f"waiting-{number}", message.content, message.spoken_at, 0.0, message.speaker)
+            for number, message in enumerate(waiting)
+            if message.role == "user"
+        ]
+        asked = set(tokens_of(query))
+        lines.sort(key=lambda line: (len(asked & set(tokens_of(line.text))), line.timestamp), reverse=True)
+        return sorted(lines[: max(0, limit)], key=lambda line: line.timestamp, reverse=True)
+
+    async def close(self) -> None:
+        """The session is over: what was said in it is noted now. The engine belongs to others."""
+        if self._last_session is not None:
+            await self._engine.end_session(self._last_session, user_id=self.role_id)
+
+    def _noted(self, notes: Notes) -> list[Memory]:
+        return [
+            Memory(f"note-{number}", fact, self._day(date, notes), 0.0)
+            for number, (date, fact) in enumerate(facts(notes.text))
+        ]
+
+    def _day(self, date: str, notes: Notes) -> datetime:
+        try:
+            return datetime.combine(datetime.strptime(date, "%Y-%m-%d").date(), time(12), self._zone)
+        except ValueError:
+            return notes.updated_at or datetime.now(UTC)
