@@ -1,4 +1,5 @@
-"""The command line: `serve` runs the server, `check` tries everything that it will need, `devices` says who may come.
+"""The command line: `serve` runs the server, `check` tries everything that it will need, `devices` says who may come,
+`memory` shows and mends what is remembered.
 
 It builds nothing itself.
 """
@@ -21,6 +22,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from .cli_memory_options import add_memory
 from .settings import Files, Settings, SettingsError, load_settings
 
 OPTIONS = {"data_dir": "--data-dir", "port": "--port", "http_port": "--http-port"}
@@ -54,6 +56,7 @@ def build_parser() -> argparse.ArgumentParser:
     devices.add_argument("device_id", nargs="?", metavar="DEVICE", help="which one to pair or revoke: its MAC address")
     devices.add_argument("--client-id", metavar="ID", help="pair it with this client, not with the next that comes")
     _add_options(devices)
+    add_memory(commands, _add_options)
     return parser
 
 
@@ -93,7 +96,13 @@ def _devices(settings: Settings, chosen: argparse.Namespace) -> int:
     return run_devices(settings, chosen.action, chosen.device_id, chosen.client_id)
 
 
-COMMANDS = {"serve": _serve, "check": _check, "devices": _devices}
+def _memory(settings: Settings, chosen: argparse.Namespace) -> int:
+    from .cli_memory import run_memory
+
+    return run_memory(settings, chosen)
+
+
+COMMANDS = {"serve": _serve, "check": _check, "devices": _devices, "memory": _memory}
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -6,13 +6,14 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from pathlib import Path
 
+from .cli_database import opened_database
+from .cli_output import failed, table
 from .core.identity import normalise_device_id
 from .logs import setup_console_warnings
 from .settings import Settings
-from .store.database import Database, DatabaseError, DatabaseOptions
-from .store.embedded import EmbeddedPostgres, EmbeddedPostgresError
+from .store.database import DatabaseError, DatabaseOptions
+from .store.embedded import EmbeddedPostgresError
 from .store.pairings import KnownDevice, PairingStore
 
 OFF = "note: server.auth.enabled is false, so every device may come in until it is switched on"
@@ -24,16 +25,16 @@ def run_devices(settings: Settings, action: str, device_id: str | None, client_i
     try:
         return asyncio.run(_run(settings, action, device_id, client_id))
     except (DatabaseError, EmbeddedPostgresError) as problem:
-        return _failed(str(problem))
+        return failed(str(problem))
 
 
 async def _run(settings: Settings, action: str, named: str | None, client_id: str | None) -> int:
     device_id = normalise_device_id(named or "")
     if action != "list" and device_id is None:
-        return _failed(f"devices {action} needs a device id, such as aa:bb:cc:dd:ee:ff")
+        return failed(f"devices {action} needs a device id, such as aa:bb:cc:dd:ee:ff")
     async with _pairings(settings) as pairings:
         if action == "list":
-            sys.stdout.writelines(f"{line}\n" for line in table(await pairings.list()))
+            sys.stdout.writelines(f"{line}\n" for line in lines(await pairings.list()))
             return 0
         assert device_id is not None
         if action == "pair":
@@ -41,7 +42,7 @@ async def _run(settings: Settings, action: str, named: str | None, client_id: st
             whose = f"client {client_id}" if client_id else "the next client that comes to OTA with it"
             print(f"{device_id} now belongs to {whose}; earlier tokens are void")
         elif not await pairings.revoke(device_id):
-            return _failed(f"{device_id} is not known: see `devices list`")
+            return failed(f"{device_id} is not known: see `devices list`")
         else:
             print(f"{device_id} is shut out until `devices pair {device_id}`")
     if not settings.server.auth.enabled:
@@ -49,7 +50,7 @@ async def _run(settings: Settings, action: str, named: str | None, client_id: st
     return 0
 
 
-def table(devices: Iterable[KnownDevice]) -> list[str]:
+def lines(devices: Iterable[KnownDevice]) -> list[str]:
     rows = [("DEVICE", "STATE", "CLIENT", "BOARD", "FIRMWARE", "LAST SEEN")]
     for device in devices:
         state = "revoked" if device.revoked else "paired" if device.client_id else "open"
@@ -57,40 +58,10 @@ def table(devices: Iterable[KnownDevice]) -> list[str]:
         rows.append(
             (device.id, state, device.client_id or "-", device.board or "-", device.firmware_version or "-", seen)
         )
-    widths = [max(len(_shown(row[column])) for row in rows) for column in range(len(rows[0]))]
-    return [
-        "  ".join(f"{_shown(text):<{width}}" for text, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    ]
-
-
-def _shown(text: str) -> str:
-    """Devices choose their own names, and a terminal obeys what it is shown."""
-    return text if text.isprintable() else ascii(text)[1:-1]
-
-
-def _failed(why: str) -> int:
-    print(why, file=sys.stderr)
-    return 1
+    return table(rows)
 
 
 @asynccontextmanager
 async def _pairings(settings: Settings) -> AsyncIterator[PairingStore]:
-    """The database of the settings; the embedded one is attached to, or started for as long as this takes."""
-    options = settings.database
-    dsn, embedded = options.url.get_secret_value(), None
-    if not dsn:
-        embedded = EmbeddedPostgres(
-            Path(settings.data_dir), port=options.port or None, start_timeout_s=options.start_timeout_s
-        )
-        dsn = await embedded.start()
-    try:
-        database = await Database.open(
-            dsn, start_timeout_s=options.start_timeout_s, options=DatabaseOptions(pool_min=1, pool_max=1)
-        )
-        try:
-            yield PairingStore(database)
-        finally:
-            await database.close()
-    finally:
-        if embedded is not None:
-            await embedded.stop()
+    async with opened_database(settings, DatabaseOptions(pool_min=1, pool_max=1)) as database:
+        yield PairingStore(database)

@@ -1,0 +1,285 @@
+"""`memory list|search|add|delete|stats|dead|reembed`: what a person looks up and mends in the server's own database,
+while the server runs or without it. A running server hears of every change at once.
+"""
+
+import argparse
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from psycopg import Error
+from psycopg_pool import PoolTimeout
+
+from .cli_database import opened_database
+from .cli_output import failed, shown, table
+from .core.providers.memory.base import SpokenMessage
+from .core.providers.memory.mem0ai.engine import MemoryEngine
+from .core.providers.memory.mem0ai.errors import MemoryInputError, MemoryNotFoundError
+from .core.providers.memory.mem0ai.minilm import MiniLmEmbedder
+from .core.providers.memory.mem0ai.outbox import DeadLetter
+from .core.providers.memory.mem0ai.records import StoredMemory
+from .logs import setup_console_warnings
+from .settings import Settings
+from .store.database import DatabaseError, DatabaseOptions
+from .store.embedded import EmbeddedPostgresError
+
+_OWNERS_SHOWN = 20
+_LONGEST_LINE = 100
+_LARGEST_INPUT = 1_000_000
+
+
+class CommandError(Exception):
+    """The command cannot be done; the text says why, for the person at the terminal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One call: what was asked, and the engine to do it with."""
+
+    engine: MemoryEngine
+    chosen: argparse.Namespace
+
+    async def owner(self) -> str:
+        """Whose memories: the named one's, or the only one's that there is."""
+        if self.chosen.user:
+            return str(self.chosen.user)
+        owners = await self.engine.owners(limit=_OWNERS_SHOWN + 1)
+        if not owners:
+            raise CommandError("nobody has any memories yet: say --user for whose they shall be")
+        if len(owners) > 1:
+            more = " and more" if len(owners) > _OWNERS_SHOWN else ""
+            names = ", ".join(map(shown, owners[:_OWNERS_SHOWN]))
+            raise CommandError(f"there are several owners, so say which with --user: {names}{more}")
+        return owners[0]
+
+
+def run_memory(settings: Settings, chosen: argparse.Namespace) -> int:
+    """The exit code: 0 if it was done."""
+    setup_console_warnings(settings)
+    try:
+        asyncio.run(_run(settings, chosen))
+    except (DatabaseError, EmbeddedPostgresError, CommandError, MemoryInputError) as problem:
+        return failed(str(problem))
+    except (Error, PoolTimeout, TimeoutError) as problem:
+        return failed(f"the database did not do it ({type(problem).__name__}): see database.url")
+    return 0
+
+
+async def _run(settings: Settings, chosen: argparse.Namespace) -> None:
+    async with _opened_engine(settings) as engine:
+        await ACTIONS[chosen.action](Command(engine, chosen))
+
+
+@asynccontextmanager
+async def _opened_engine(settings: Settings) -> AsyncIterator[MemoryEngine]:
+    """Without a worker: what waits in the outbox is the server's to save."""
+    options = DatabaseOptions(
+        pool_min=1, pool_max=2, pool_wait_s=settings.database.start_timeout_s, statement_timeout_s=0
+    )
+    async with opened_database(settings, options) as database:
+        with ThreadPoolExecutor(2) as executor:
+            embedder = MiniLmEmbedder(Path(settings.data_dir) / "cache", executor)
+            engine = MemoryEngine(database.pool, embedder, executor)
+            try:
+                await engine.start(work=False)
+                yield engine
+            finally:
+                await engine.stop(0.0)
+                await embedder.close()
+
+
+async def _list(command: Command) -> None:
+    chosen = command.chosen
+    owner = await command.owner()
+    memories = await command.engine.get_all(user_id=owner, agent_id=chosen.agent, top_k=chosen.limit)
+    if chosen.json:
+        _print_json([_as_dict(memory) for memory in memories])
+    else:
+        _print_table(("ID", "SAID", "AGENT", "WHO", "TEXT"), [_row(memory) for memory in memories])
+
+
+async def _search(command: Command) -> None:
+    chosen = command.chosen
+    owner = await command.owner()
+    hits = await command.engine.search(chosen.query, user_id=owner, agent_id=chosen.agent, top_k=chosen.limit)
+    if chosen.json:
+        _print_json(
+            [{**_as_dict(hit.memory), "score": hit.score, "semantic_score": hit.semantic_score} for hit in hits]
+        )
+    else:
+        rows = [(f"{hit.score:.2f}", *_row(hit.memory)) for hit in hits]
+        _print_table(("SCORE", "ID", "SAID", "AGENT", "WHO", "TEXT"), rows)
+
+
+async def _add(command: Command) -> None:
+    chosen = command.chosen
+    owner = await command.owner()
+    text = sys.stdin.read(_LARGEST_INPUT) if chosen.text == "-" else chosen.text
+    message = SpokenMessage("user", text, datetime.now(UTC))
+    memories = await command.engine.add([message], user_id=owner, agent_id=chosen.agent)
+    if not memories:
+        raise CommandError("there is nothing in this text that could be remembered")
+    if chosen.json:
+        _print_json([_as_dict(memory) for memory in memories])
+    else:
+        print(f"{memories[0].id} is remembered for {shown(owner)}")
+
+
+async def _delete(command: Command) -> None:
+    chosen = command.chosen
+    if chosen.all == bool(chosen.ids):
+        raise CommandError("memory delete needs either ids (see `memory list`) or --all")
+    owner = await command.owner()
+    count = await (_delete_all if chosen.all else _delete_some)(command, owner)
+    if chosen.json:
+        _print_json({"deleted": count})
+    else:
+        print(f"{count} deleted")
+
+
+async def _delete_all(command: Command, owner: str) -> int:
+    agent = command.chosen.agent
+    whose = shown(owner) + (f" and agent {shown(agent)}" if agent else "")
+    _confirm(command, f"Delete all memories of {whose}?")
+    return await command.engine.delete_all(user_id=owner, agent_id=agent)
+
+
+async def _delete_some(command: Command, owner: str) -> int:
+    """All of them are looked up first: where one is unknown, none is deleted."""
+    memories = [await command.engine.get(id, user_id=owner) for id in command.chosen.ids]
+    agent = command.chosen.agent
+    for id, memory in zip(command.chosen.ids, memories, strict=True):
+        if memory is None or agent not in (None, memory.agent_id):
+            raise CommandError(f"{shown(id)}: {MemoryNotFoundError()}")
+    known = {memory.id: memory for memory in memories if memory is not None}
+    _confirm(command, "\n".join([*(_line(memory.text) for memory in known.values()), "Delete?"]))
+    for id in known:
+        await command.engine.delete(id, user_id=owner)
+    return len(known)
+
+
+def _confirm(command: Command, question: str) -> None:
+    if command.chosen.yes:
+        return
+    if not sys.stdin.isatty():
+        raise CommandError("nobody is there to be asked: add --yes to delete")
+    print(question, "[y/N] ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise CommandError("nothing was deleted")
+
+
+async def _stats(command: Command) -> None:
+    stats, depth = await command.engine.stats(), await command.engine.depth()
+    outbox = {"waiting": depth.waiting, "dead": depth.dead, "oldest_s": round(depth.oldest.total_seconds(), 1)}
+    if command.chosen.json:
+        _print_json({**asdict(stats), "outbox": outbox})
+        return
+    embedders = ", ".join(f"{shown(name) or 'none'}: {count}" for name, count in stats.embedders.items())
+    indexed = f"{len(stats.large_owners)} ({', '.join(map(shown, stats.large_owners[:_OWNERS_SHOWN])) or '-'})"
+    size = stats.entry_bytes + stats.history_bytes + stats.outbox_bytes
+    for name, value in (
+        ("owners", stats.owners),
+        ("memories", stats.memories),
+        ("changes in the history", stats.changes),
+        ("size on disk", f"{size / 1e6:.1f} MB (memories {stats.entry_bytes / 1e6:.1f} MB)"),
+        ("vectors by embedder", embedders or "-"),
+        ("owners with an index of their own", indexed),
+        ("not saved yet", f"{depth.waiting} (the oldest for {outbox['oldest_s']:g} s)" if depth.waiting else 0),
+        ("given up (see `memory dead`)", depth.dead),
+    ):
+        print(f"{name:<34} {value}")
+
+
+async def _dead(command: Command) -> None:
+    chosen = command.chosen
+    if chosen.replay:
+        count = await command.engine.replay(chosen.user)
+        if chosen.json:
+            _print_json({"replayed": count})
+        else:
+            print(f"{count} will be tried again by the server")
+        return
+    letters = await command.engine.dead_letters(chosen.user)
+    if chosen.json:
+        _print_json([_dead_dict(letter) for letter in letters])
+    else:
+        rows = [
+            (_local(one.created_at), one.entry.user_id, one.entry.key, one.error, _line(_texts(one))) for one in letters
+        ]
+        _print_table(("SINCE", "OWNER", "KEY", "ERROR", "TEXT"), rows)
+
+
+async def _reembed(command: Command) -> None:
+    total = sum((await command.engine.outdated()).values())
+    line_end = "\r" if sys.stderr.isatty() else "\n"
+
+    def tell(done: int) -> None:
+        print(f"{done} of {total}", end=line_end, file=sys.stderr, flush=True)
+
+    count = await command.engine.reembed(tell)
+    if command.chosen.json:
+        _print_json({"reembedded": count})
+    else:
+        print(f"{count} memories have new vectors" if count else "all memories have vectors of the present embedder")
+
+
+ACTIONS: dict[str, Callable[[Command], Awaitable[None]]] = {
+    "list": _list,
+    "search": _search,
+    "add": _add,
+    "delete": _delete,
+    "stats": _stats,
+    "dead": _dead,
+    "reembed": _reembed,
+}
+
+
+def _row(memory: StoredMemory) -> tuple[str, ...]:
+    who = memory.speaker or memory.role
+    return str(memory.id), _local(memory.created_at), memory.agent_id or "-", who, _line(memory.text)
+
+
+def _as_dict(memory: StoredMemory) -> dict[str, Any]:
+    return {name: value for name, value in asdict(memory).items() if value not in (None, "")}
+
+
+def _dead_dict(letter: DeadLetter) -> dict[str, Any]:
+    entry = letter.entry
+    messages = [{"role": one.role, "content": one.content, "spoken_at": one.spoken_at} for one in entry.messages]
+    named = {"user_id": entry.user_id, "agent_id": entry.agent_id, "key": entry.key, "attempts": entry.attempts}
+    return {**named, "error": letter.error, "since": letter.created_at, "messages": messages}
+
+
+def _texts(letter: DeadLetter) -> str:
+    return " / ".join(message.content for message in letter.entry.messages)
+
+
+def _line(text: str) -> str:
+    line = " ".join(text.split())
+    return shown(line if len(line) <= _LONGEST_LINE else f"{line[: _LONGEST_LINE - 1]}…")
+
+
+def _local(moment: datetime) -> str:
+    try:
+        return moment.astimezone().strftime("%Y-%m-%d %H:%M")
+    except OverflowError:
+        return "-"
+
+
+def _print_table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    sys.stdout.writelines(f"{line}\n" for line in table([heading, *rows]))
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, ensure_ascii=False, indent=2, default=_plain))
+
+
+def _plain(value: Any) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
