@@ -38,8 +38,9 @@ from .http.firmware import FirmwareShelf
 from .http.health import HealthHandler
 from .http.ota import OtaHandler
 from .http.server import HttpServer
-from .memory import MemoryRoom, open_memory
-from .metrics import ConnectionMetrics, HearingCollector, show_value
+from .memory import MemoryNeeds, MemoryRoom, MemorySetupError, open_memory
+from .memory_plan import plan_memory, recall_deadline_s
+from .metrics import ConnectionMetrics, HearingCollector, MemoryMetrics, show_value
 from .open_files import allow_many_open_files
 from .options import (
     connection_options,
@@ -51,7 +52,7 @@ from .options import (
     turn_options,
 )
 from .provider_room import ProviderRoom
-from .settings import ChosenProviders, Settings, SettingsError, choose_providers, embedded_provider
+from .settings import ChosenProviders, Settings, SettingsError, choose_providers, embedded_provider, named_provider
 from .store.conversations import ConversationStore
 from .store.database import Database, DatabaseError
 from .store.devices import DeviceDirectory
@@ -76,7 +77,7 @@ def run(settings: Settings) -> int:
             runner.run(_serve(settings, chosen))
     except SettingsError:
         raise
-    except (StartError, DatabaseError, EmbeddedPostgresError) as problem:
+    except (StartError, MemorySetupError, DatabaseError, EmbeddedPostgresError) as problem:
         sys.stderr.write(f"{problem}\n")
         return 1
     return 0
@@ -207,16 +208,29 @@ class Application:
         return database
 
     async def _memory(self, database: Database, executor: Executor) -> MemoryRoom:
-        room = await open_memory(
-            self._chosen["Memory"],
-            database.pool,
-            executor,
-            cache_dir=self._data_dir / "cache",
+        chosen = self._chosen["Memory"]
+        needs = MemoryNeeds(
+            pool=database.pool,
+            executor=executor,
+            observer=MemoryMetrics(self._registry),
+            data_dir=self._data_dir,
             recall_limit=self._settings.memory.recall_limit,
-            deadline_s=self._settings.memory.recall_deadline_ms / 1000,
+            deadline_s=recall_deadline_s(self._settings, chosen),
+            timezone=default_agent(self._settings, self._chosen).timezone,
+            model_for=self._model_for,
         )
+        room = await open_memory(plan_memory(chosen), needs)
         self._on_exit(room.close)
         return room
+
+    def _model_for(self, name: str) -> Any:
+        """A model for work beside the talk; the embedded companion only knows how to talk."""
+        chosen = named_provider(self._settings, "LLM", name) if name else self._chosen["LLM"]
+        if chosen.type_name == embedded_provider(self._settings, "LLM").type_name or chosen.provider_class is None:
+            return None
+        model = chosen.provider_class(chosen.config)
+        self._on_exit(model.close)
+        return model
 
     def _provider(self, kind: str) -> Any:
         chosen = self._chosen[kind]
@@ -233,7 +247,7 @@ class Application:
             log=log,
             executor=executor,
             pacer=Pacer(),
-            options=turn_options(self._settings),
+            options=turn_options(self._settings, self._chosen),
             background=self._background,
             spare_tts=self._spare_voice(),
         )

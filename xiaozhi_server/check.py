@@ -5,17 +5,20 @@ It changes nothing, except that the embedded PostgreSQL is set up if it never wa
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TextIO
 
 from psycopg import AsyncConnection
 
 from .core.providers.memory.mem0ai.minilm import MiniLmEmbedder
+from .core.providers.memory.mem0ai.platform import PlatformApi, PlatformOptions
 from .logs import masker, setup_console_warnings
+from .memory_plan import plan_memory
 from .probing import PROBE_DEADLINE_S, put_question
 from .provider_room import KINDS
 from .settings import (
@@ -87,10 +90,10 @@ def _shortened(text: str) -> str:
 
 async def probe_all(settings: Settings, chosen: ChosenProviders) -> list[Finding]:
     """All at once, each with a deadline of its own."""
-    findings = [_probe(settings, provider) for provider in chosen.by_kind.values() if provider.config]
+    findings = [_probe(settings, provider) for provider in chosen.by_kind.values() if provider.provider_class]
     memory = chosen.by_kind.get("Memory")
     if memory is not None and memory.type_name == "mem0ai":
-        findings.append(_find_out(_subject(memory), lambda: _ask_embedder(settings)))
+        findings += _memory_findings(settings, memory)
     findings.append(_find_out("database", lambda: _ask_database(settings)))
     return await asyncio.gather(*findings)
 
@@ -116,6 +119,26 @@ async def _ask_provider(provider: ChosenProvider) -> str:
         return answer
     finally:
         await instance.close()
+
+
+def _memory_findings(settings: Settings, memory: ChosenProvider) -> list[Coroutine[None, None, Finding]]:
+    plan = plan_memory(memory)
+    findings: list[Coroutine[None, None, Finding]] = []
+    if plan.platform is not None:
+        findings.append(_find_out(_subject(memory), partial(_ask_platform, plan.platform)))
+    if plan.keeper == "database" or plan.has_fallback:
+        subject = f"{_subject(memory)}, fallback" if plan.has_fallback else _subject(memory)
+        findings.append(_find_out(subject, lambda: _ask_embedder(settings)))
+    return findings
+
+
+async def _ask_platform(options: PlatformOptions) -> str:
+    api = PlatformApi(options)
+    try:
+        await api.ping()
+    finally:
+        await api.close()
+    return f"kept on Mem0's platform at {options.host}"
 
 
 async def _ask_embedder(settings: Settings) -> str:

@@ -9,9 +9,11 @@ from prometheus_client.registry import Collector
 
 from .core.bounds import Bound
 from .core.hearing.hearing import HearingCounters
+from .core.providers.memory.mem0ai.observe import FailureKind
 from .core.turn.inputs import TurnOutcome
 
 FIRST_AUDIO_BUCKETS_S = (0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0)
+RECALL_BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.04, 0.08, 0.15, 0.3, 0.75, 1.5, 5.0)
 
 
 class ConnectionMetrics:
@@ -64,6 +66,81 @@ class ConnectionMetrics:
 
     def bound_reached(self, bound: Bound) -> None:
         self._bounds.labels(bound).inc()
+
+
+class MemoryMetrics:
+    """Implements `MemoryObserver`."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._recall = Histogram(
+            "xiaozhi_memory_recall_seconds",
+            "From a question to what is remembered about it, at most to its deadline",
+            buckets=RECALL_BUCKETS_S,
+            registry=registry,
+        )
+        self._recalls = Counter(
+            "xiaozhi_memory_recalls", "Questions to the memory, by what came of them", ["outcome"], registry=registry
+        )
+        self._hits = Counter("xiaozhi_memory_recalled", "Memories that were brought back", registry=registry)
+        self._saved = Counter("xiaozhi_memory_saved", "Exchanges that became memories", registry=registry)
+        self._embedded = Counter("xiaozhi_memory_embedded_texts", "Texts that became vectors", registry=registry)
+        self._embedding = Histogram(
+            "xiaozhi_memory_embedding_seconds",
+            "How long one call of the embedder took",
+            buckets=RECALL_BUCKETS_S,
+            registry=registry,
+        )
+        self._model_calls = Counter("xiaozhi_memory_model_calls", "Calls of a language model", registry=registry)
+        self._model_tokens = Counter("xiaozhi_memory_model_tokens", "Tokens of these calls", registry=registry)
+        self._failures = Counter(
+            "xiaozhi_memory_failures",
+            "What failed, by work and by kind of failure",
+            ["work", "kind"],
+            registry=registry,
+        )
+        self._queue = Gauge(
+            "xiaozhi_memory_queue",
+            "Exchanges that wait to become memories, and those given up",
+            ["state"],
+            registry=registry,
+        )
+        self._oldest = Gauge(
+            "xiaozhi_memory_queue_oldest_seconds", "How long the oldest of them has waited", registry=registry
+        )
+        for outcome in ("found", "nothing", "late"):
+            self._recalls.labels(outcome)
+        for state in ("waiting", "dead"):
+            self._queue.labels(state)
+
+    def recall_done(self, seconds: float, hits: int, late: bool) -> None:
+        self._recall.observe(seconds)
+        self._recalls.labels("late" if late else "found" if hits else "nothing").inc()
+        self._hits.inc(hits)
+
+    def recall_failed(self, kind: FailureKind) -> None:
+        self._failures.labels("recall", kind).inc()
+
+    def saved(self, count: int) -> None:
+        self._saved.inc(count)
+
+    def save_failed(self, kind: FailureKind) -> None:
+        self._failures.labels("save", kind).inc()
+
+    def embedded(self, texts: int, seconds: float) -> None:
+        self._embedded.inc(texts)
+        self._embedding.observe(seconds)
+
+    def embedding_failed(self, kind: FailureKind) -> None:
+        self._failures.labels("embedding", kind).inc()
+
+    def model_called(self, tokens: int) -> None:
+        self._model_calls.inc()
+        self._model_tokens.inc(tokens)
+
+    def queue(self, waiting: int, dead: int, oldest_s: float) -> None:
+        self._queue.labels("waiting").set(waiting)
+        self._queue.labels("dead").set(dead)
+        self._oldest.set(oldest_s)
 
 
 class HearingCollector(Collector):

@@ -8,6 +8,7 @@ from .core.providers.vad.silero import SileroConfig
 from .core.turn.inputs import TurnOptions
 from .core.websocket_server import ServerOptions
 from .http.ota import OtaOptions
+from .memory_plan import recall_deadline_s
 from .settings import ChosenProviders, Settings
 from .store.database import DatabaseOptions
 
@@ -32,13 +33,13 @@ def database_options(settings: Settings) -> DatabaseOptions:
     return DatabaseOptions(pool_max=database.pool_size, statement_timeout_s=database.statement_timeout_s)
 
 
-def turn_options(settings: Settings) -> TurnOptions:
+def turn_options(settings: Settings, chosen: ChosenProviders) -> TurnOptions:
     turn, memory, audio = settings.turn, settings.memory, settings.xiaozhi.audio_params
     return TurnOptions(
         sample_rate=audio.sample_rate,
         frame_ms=audio.frame_duration,
         recall_limit=memory.recall_limit,
-        recall_deadline_s=memory.recall_deadline_ms / 1000,
+        recall_deadline_s=recall_deadline_s(settings, chosen["Memory"]),
         filler_after_s=turn.filler_after_ms / 1000,
         asr_timeout_s=turn.asr_timeout_s,
         llm_first_token_timeout_s=turn.llm_first_token_timeout_s,

@@ -10,6 +10,7 @@ from .providers import (
     chosen_by,
     embedded_provider,
     is_chosen_by_preset,
+    named_provider,
     survey_providers,
 )
 from .tree import Settings
@@ -26,6 +27,7 @@ __all__ = [
     "embedded_provider",
     "is_chosen_by_preset",
     "load_settings",
+    "named_provider",
     "secrets_of",
     "show",
     "survey_providers",

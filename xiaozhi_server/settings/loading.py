@@ -1,5 +1,6 @@
 """Joins the layers into one tree: config.yaml < preset < data/.config.yaml < environment < command line.
 
+The providers that config.yaml names lie over the preset: as it is shipped it names none of those that presets bring.
 `--config FILE` belongs to the command line: it overrides the environment, and a flag overrides it.
 """
 
@@ -23,6 +24,8 @@ PRESET_VARIABLE = "XIAOZHI_PRESET"
 KEY_VARIABLE = "OPENAI_API_KEY"
 SELECTION: Path = ("selected_module",)
 MEMORY: Path = ("selected_module", "Memory")
+# What config.yaml says here about providers was put there by a person, or no preset speaks of it.
+NAMES = (*SELECTION, *PROVIDER_KINDS)
 # The kinds that people expect of a preset, in words.
 SPOKEN_KINDS = {"ASR": "recogniser", "LLM": "model", "TTS": "voice"}
 Overrides = Mapping[str, tuple[str, Any]]
@@ -49,8 +52,12 @@ def load_settings(
     preset = preset or environ.get(PRESET_VARIABLE, "").strip()
     layers = _collect(files, preset, environ, overrides or {})
     notices = [line for layer in layers for line in translate(layer)] + _choose_no_memory(layers)
+    if preset:
+        at = next(index for index, layer in enumerate(layers) if layer.source.startswith(PRESET_LABEL))
+        notices += _mention_what_is_overruled(layers, at) + _mention_what_is_left_out(layers, at)
+        layers[at + 1 : at + 1] = [_names_of(layer) for layer in layers[:at]]
     values, origins = merge(layers)
-    notices += _mention_what_is_left_out(layers) if preset else _mention_unused_key(environ, origins)
+    notices += [] if preset else _mention_unused_key(environ, origins)
     try:
         settings = Settings.model_validate(values)
     except ValidationError as problem:
@@ -65,13 +72,33 @@ def _mention_unused_key(environ: Mapping[str, str], origins: Mapping[Path, str])
     return [f"environment: {KEY_VARIABLE}: is set but not used: start with --preset openai to use it"]
 
 
-def _mention_what_is_left_out(layers: list[Layer]) -> list[str]:
+def _names_of(layer: Layer) -> Layer:
+    named = {key: layer.values[key] for key in NAMES if key in layer.values}
+    return Layer(layer.source, named, labels=layer.labels)
+
+
+def _name_in(layers: list[Layer], kind: str) -> Any:
+    return get(merge(layers)[0], (*SELECTION, kind))
+
+
+def _mention_what_is_overruled(layers: list[Layer], at: int) -> list[str]:
+    """A config.yaml of an earlier day names everything, and whoever asks for a preset then wonders where it is."""
+    notices = []
+    for kind in SelectedModule.model_fields:
+        ours, presets, users = (_name_in(part, kind) for part in (layers[:at], [layers[at]], layers[at + 1 :]))
+        if ours and presets and ours != presets and not users:
+            key = dotted((*SELECTION, kind))
+            remedy = f"leave it empty for {presets} of {layers[at].source}"
+            notices.append(f"{layers[0].source}: {key}: {ours} is named there and used: {remedy}")
+    return notices
+
+
+def _mention_what_is_left_out(layers: list[Layer], at: int) -> list[str]:
     """A preset may bring less than a person expects: DeepSeek has a model, but neither recogniser nor voice."""
-    at = next(index for index, layer in enumerate(layers) if layer.source.startswith(PRESET_LABEL))
     left_out = [
-        (word, get(merge(layers[: at + 1])[0], (*SELECTION, kind)) or SelectedModule.model_fields[kind].default)
+        (word, SelectedModule.model_fields[kind].default)
         for kind, word in SPOKEN_KINDS.items()
-        if not any(get(layer.values, (*SELECTION, kind)) for layer in layers[at:])
+        if not _name_in(layers, kind)
     ]
     if not 0 < len(left_out) < len(SPOKEN_KINDS):
         return []

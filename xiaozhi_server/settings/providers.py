@@ -12,6 +12,7 @@ from .errors import Fault, SettingsError
 from .faults import did_you_mean, environment_name, faults_of
 from .layers import Path, Tree, dotted, origin_of
 from .masking import is_secret_name
+from .memory_entries import ENTRIES
 from .reference_providers import (
     EMBEDDED_ENTRIES,
     INSTEAD,
@@ -25,13 +26,13 @@ from .sources import PRESET_LABEL, variable_not_set
 from .tree import PROVIDER_KINDS, Settings
 
 # Kinds whose providers are not made by the registry, with the types that there are.
-_OTHER_TYPES = {"Memory": ["mem0ai", "nomem"], "Intent": ["nointent"]}
+_OTHER_TYPES = {"Memory": ["mem0ai", "mem_local_short", "nomem"], "Intent": ["nointent"]}
 _PLACEHOLDERS = ("你的", "your-", "your_", "<", "xxx")
 
 
 @dataclass(frozen=True, slots=True)
 class ChosenProvider:
-    """`provider_class` takes `config`; both are None for kinds that are not made by the registry."""
+    """`provider_class` takes `config`. Kinds that are not made by the registry have none, and a config at most."""
 
     kind: str
     name: str
@@ -76,6 +77,11 @@ def embedded_provider(settings: Settings, kind: str) -> ChosenProvider:
     return _Choice(settings, kind, [], EMBEDDED_ENTRIES[kind]).make()
 
 
+def named_provider(settings: Settings, kind: str, name: str) -> ChosenProvider:
+    """The provider of this entry, whether or not it is the one that serves. SettingsError: there is none."""
+    return _Choice(settings, kind, [], name).make()
+
+
 def chosen_by(settings: Settings, kind: str) -> str:
     """Which file, preset, variable or option chose the provider of this kind."""
     return settings.origins.get(f"selected_module.{kind}", "default")
@@ -106,6 +112,8 @@ class _Choice:
             name, entry = self._embedded(name, type_name)
             type_name = str(entry["type"])
         values = {key: value for key, value in entry.items() if key != "type"}
+        if (self._kind, type_name) in ENTRIES:
+            return self._with_entry(name, type_name, values)
         if self._kind in _OTHER_TYPES:
             return ChosenProvider(self._kind, name, type_name, self._without_config(values, name, type_name))
         return self._checked(name, type_name, values)
@@ -156,6 +164,16 @@ class _Choice:
         self._refuse_placeholders(name, kept)
         config = self._validate(config_class, name, kept)
         return ChosenProvider(self._kind, name, type_name, kept, provider_class, config)
+
+    def _with_entry(self, name: str, type_name: str, values: Tree) -> ChosenProvider:
+        """A key that nobody has put in yet counts as none: what it is for is not the only way."""
+        entry_class = ENTRIES[self._kind, type_name]
+        kept = self._keep(values, _accepted(entry_class), name, type_name)
+        for key in tuple(kept):
+            if fault := self._placeholder((self._kind, name, key), kept[key]):
+                del kept[key]
+                self._notices.append(f"{fault.source}: {fault.key}: {fault.what} and counts as missing: {fault.remedy}")
+        return ChosenProvider(self._kind, name, type_name, kept, None, self._validate(entry_class, name, kept))
 
     def _without_config(self, values: Tree, name: str, type_name: str) -> Tree:
         kept = self._keep(values, set(), name, type_name)

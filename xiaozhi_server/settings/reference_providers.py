@@ -25,10 +25,12 @@ REFERENCE_ENTRIES: dict[tuple[str, str], Mapping[str, Any]] = {
         "base_url": "https://ark.cn-beijing.volces.com/api/v3",
         "model_name": "doubao-1-5-pro-32k-250115",
     },
+    # The reference's own name for it, deepseek-chat, was retired. That one did not think before it spoke.
     ("LLM", "DeepSeekLLM"): {
         "type": "openai",
         "base_url": "https://api.deepseek.com",
-        "model_name": "deepseek-chat",
+        "model_name": "deepseek-flash",
+        "extra_body": {"thinking": {"type": "disabled"}},
     },
     ("LLM", "ChatGLMLLM"): {
         "type": "openai",
@@ -156,12 +158,6 @@ class UnusedKey:
 UNUSED_KEYS: dict[tuple[str, str], Mapping[str, UnusedKey]] = {
     ("LLM", "openai"): {"top_k": UnusedKey("OpenAI's interface does not have it: leave it out")},
     ("TTS", "edge"): {"output_dir": UnusedKey("sound is never written to disk: leave it out", quiet=True)},
-    ("Memory", "mem0ai"): {
-        "api_key": UnusedKey("memories stay in your own database, Mem0's platform is not asked: leave it out"),
-        "api_version": UnusedKey("Mem0's platform is not asked: leave it out", quiet=True),
-        "host": UnusedKey("Mem0's platform is not asked: leave it out"),
-        "llm": UnusedKey("what was said is kept word for word, no model is needed: leave it out"),
-    },
 }
 
 
@@ -180,6 +176,8 @@ def complete(kind: str, name: str, entry: Mapping[str, Any]) -> Tree:
     known = REFERENCE_ENTRIES.get((kind, name), {})
     type_name = entry.get("type", known.get("type"))
     given = _with_base_url(entry) if type_name in _OPENAI_LIKE else dict(entry)
+    if given.keys() & {"base_url", "model_name"}:  # another service or model may refuse a word that was meant for this
+        known = {key: value for key, value in known.items() if key != "extra_body"}
     joined = {**known, **given} if type_name == known.get("type") else given
     return _as_openai(joined) if kind == "LLM" and str(type_name) in _LOCAL_ADDRESSES else joined
 

@@ -217,7 +217,7 @@ class Hearing(Section):
 class Recall(Section):
     """How a turn uses memory. What a memory provider itself needs stands in its entry of the `Memory` map."""
 
-    recall_deadline_ms: int = Field(default=80, ge=1, le=10_000)
+    recall_deadline_ms: int | None = Field(default=None, ge=1, le=10_000)  # None: what suits the provider
     recall_limit: int = Field(default=8, ge=1, le=100)
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from psycopg.conninfo import make_conninfo
 
+from firmware_sim.cloud import StandInCloud
 from tests.support.openai_stub import OpenAiStub, chat, fails_with
 from tests.support.postgres import database_dsn, postgres_server
 from xiaozhi_server.check import probe_all, run_check, setting_lines
@@ -102,3 +103,14 @@ def test_every_setting_stands_in_the_report_with_its_origin(tmp_path: Path) -> N
     (port,) = [line for line in lines if line.strip().startswith("server.port ")]
     assert port.split()[1] == "8111" and port.endswith(".config.yaml")
     assert len(lines) > 60
+
+
+async def test_memories_on_mem0s_platform_are_asked_for_there(tmp_path: Path, database_dsn: str) -> None:
+    async with StandInCloud(phrases=[], api_key=KEY) as cloud:
+        text = "Memory: {{mem0ai: {{type: mem0ai, api_key: {}, host: '{}'}}}}"
+        good, wrong = (text.format(key, cloud.memory_host) for key in (KEY, "m0-wrong"))
+        answered = await findings(settings_for(tmp_path, database_dsn, good))
+        refused = await findings(settings_for(tmp_path, database_dsn, wrong))
+    subject = "Memory mem0ai (type mem0ai)"
+    assert answered[subject].startswith(f"ok      {subject}: kept on Mem0's platform at {cloud.memory_host}")
+    assert refused[subject].startswith(f"FAILED  {subject}: ") and "401" in refused[subject]

@@ -77,6 +77,7 @@ async def world(
     *,
     overrides: dict[str, Any] | None = None,
     key: str = KEY,
+    files: Files | None = None,
     **faults: Fault,
 ) -> AsyncIterator[World]:
     with log_lines() as lines:
@@ -84,7 +85,9 @@ async def world(
             for service, fault in faults.items():
                 setattr(cloud.faults, service, fault)
             environment = variables(preset, cloud.base_url, key)
-            async with running_server(dsn, folder, overrides, preset=preset, environment=environment) as server:
+            async with running_server(
+                dsn, folder, overrides, preset=preset, environment=environment, files=files
+            ) as server:
                 yield World(server, cloud, lines)
     assert not lines.with_text(KEY)
 
@@ -162,6 +165,34 @@ async def test_what_data_config_yaml_names_wins_over_the_preset(database_dsn: st
         (chat,) = [request.body for request in running.cloud.requests if request.service == "chat"]
         assert chat["model"] == "mine"
         assert running.cloud.counts["speech"] == 0
+
+
+def edited_config(folder: Path, **names: str) -> Files:
+    """The shipped config.yaml with these names in `selected_module`."""
+    text = Files().base.read_text(encoding="utf-8")
+    for kind, name in names.items():
+        assert text.count(f"\n  {kind}:\n") == 1, "as it is shipped it names none"
+        text = text.replace(f"\n  {kind}:\n", f"\n  {kind}: {name}\n")
+    base = folder / "config.yaml"
+    base.write_text(text, encoding="utf-8")
+    return Files(base)
+
+
+async def test_what_an_edited_config_yaml_names_wins_over_the_preset(database_dsn: str, tmp_path: Path) -> None:
+    files = edited_config(tmp_path, TTS="espeak", ASR="none")
+    async with world("openai", STAND_INS["full"], database_dsn, tmp_path, files=files) as running:
+        assert running.in_use == {"ASR": "none", "LLM": "OpenAILLM", "TTS": "espeak"}
+        assert set(running.cloud.counts) == {"chat"}
+        assert len(running.lines.with_text("is named there and used: leave it empty for")) == 2
+
+
+async def test_what_an_edited_config_yaml_names_is_kept_whatever_it_answers(database_dsn: str, tmp_path: Path) -> None:
+    files = edited_config(tmp_path, TTS="OpenAITTS")
+    async with world("openai", STAND_INS["chat only"], database_dsn, tmp_path, files=files) as running:
+        await running.lines.wait_for("OpenAITTS does not serve")
+        assert running.in_use == {"ASR": "none", "LLM": "OpenAILLM", "TTS": "OpenAITTS"}
+        (line,) = running.lines.with_text("TTS: OpenAITTS does not serve")
+        assert "config.yaml: selected_module.TTS" in line and "it is named there" in line
 
 
 async def test_a_refused_key_gives_way_and_is_never_shown(database_dsn: str, tmp_path: Path) -> None:

@@ -136,7 +136,7 @@ def test_faults_of_all_kinds_come_together(tmp_path: Path) -> None:
         ("ASR", "FunASR", "none"),
         ("LLM", "DifyLLM", "companion"),
         ("TTS", "DoubaoTTS", "espeak"),
-        ("Memory", "mem_local_short", "mem0ai"),
+        ("Memory", "powermem", "mem0ai"),
         ("Memory", "mem_report_only", "nomem"),
         ("Intent", "function_call", "nointent"),
     ],
@@ -175,6 +175,18 @@ def test_a_key_for_an_entry_of_the_reference_may_come_from_the_environment(tmp_p
     environ = {"XIAOZHI__SELECTED_MODULE__LLM": "DeepSeekLLM", "XIAOZHI__LLM__DEEPSEEKLLM__API_KEY": "sk-0123456789"}
     config: Any = choose_providers(settings_with(tmp_path, "", environ))["LLM"].config
     assert (config.base_url, config.api_key) == ("https://api.deepseek.com", SecretStr("sk-0123456789"))
+
+
+def test_deepseek_of_the_reference_is_the_model_of_the_preset_that_does_not_think(tmp_path: Path) -> None:
+    """The reference's own name for it is retired."""
+    text = "selected_module: {{LLM: {}, Memory: nomem}}\nLLM: {{DeepSeekLLM: {{api_key: sk-0123456789{}}}}}"
+    config: Any = choose_providers(settings_with(tmp_path, text.format("DeepSeekLLM", "")))["LLM"].config
+    environ = {"DEEPSEEK_API_KEY": "sk-0123456789"}
+    preset: Any = choose_providers(settings_with(tmp_path, "", environ, preset="deepseek"))["LLM"].config
+    assert config == preset
+    for other in ("model_name: mine", "base_url: http://localhost:1/v1"):
+        config = choose_providers(settings_with(tmp_path, text.format("DeepSeekLLM", f", {other}")))["LLM"].config
+        assert not config.extra_body, "a word for one model is not sent to another"
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
-from xiaozhi_server.settings import Files, Settings, SettingsError, load_settings
+from xiaozhi_server.settings import Files, Settings, SettingsError, is_chosen_by_preset, load_settings
 from xiaozhi_server.settings.layers import leaves
 from xiaozhi_server.settings.timezone import local_timezone
 from xiaozhi_server.settings.tree import AudioParams
@@ -56,8 +57,11 @@ def place(tmp_path: Path) -> Place:
 def test_config_yaml_documents_every_setting_with_its_default() -> None:
     settings = load_settings(Files())
     assert settings.model_dump() == Settings().model_dump()
-    documented = {key for key, origin in settings.origins.items() if origin == "config.yaml"}
-    assert {".".join(path) for path, _ in leaves(Settings().model_dump())} == documented
+    written = dict(leaves(yaml.safe_load(BASE.read_text(encoding="utf-8"))))
+    assert {path for path, _ in leaves(Settings().model_dump())} <= written.keys()
+    filled = {".".join(path) for path, value in written.items() if value is not None}
+    assert {key for key, origin in settings.origins.items() if origin == "config.yaml"} == filled
+    assert not filled & {"selected_module.ASR", "selected_module.LLM", "selected_module.TTS"}, "presets fill these"
 
 
 def test_each_layer_lies_over_the_one_before(place: Place) -> None:
@@ -73,6 +77,57 @@ def test_each_layer_lies_over_the_one_before(place: Place) -> None:
     assert place.load(environ, config=named).server.port == 5
     settings = place.load(environ, config=named, preset="p", server__port=6)
     assert (settings.server.ip, settings.server.http_port, settings.server.port) == ("a", 2, 6)
+
+
+PRESET = (
+    "selected_module: {ASR: PresetASR, LLM: PresetLLM, TTS: PresetTTS}\n"
+    "LLM: {PresetLLM: {type: openai, base_url: http://preset, model_name: preset}}\nagent: {language: de}"
+)
+
+
+def test_a_preset_fills_what_the_shipped_config_yaml_leaves_empty(place: Place) -> None:
+    place.write("config.yaml", BASE.read_text(encoding="utf-8"))
+    place.write("presets/p.yaml", PRESET)
+    settings = place.load(preset="p")
+    chosen = settings.selected_module
+    assert (chosen.ASR, chosen.LLM, chosen.TTS) == ("PresetASR", "PresetLLM", "PresetTTS")
+    assert (chosen.Memory, settings.agent.language) == ("mem0ai", "de")
+    assert is_chosen_by_preset(settings, "LLM") and not is_chosen_by_preset(settings, "Memory")
+    assert settings.notices == ()
+    assert place.load().selected_module == Settings().selected_module
+
+
+@pytest.mark.parametrize("name", ["companion", "Mine"])
+def test_what_config_yaml_names_wins_over_the_preset(place: Place, name: str) -> None:
+    """Also where it is what would be used without a preset: a name that stands there is a person's."""
+    edited = BASE.read_text(encoding="utf-8").replace("\n  LLM:\n", f"\n  LLM: {name}\n")
+    place.write("config.yaml", edited)
+    place.write("presets/p.yaml", PRESET)
+    settings = place.load(preset="p")
+    chosen = settings.selected_module
+    assert ("PresetASR", name, "PresetTTS") == (chosen.ASR, chosen.LLM, chosen.TTS)
+    assert not is_chosen_by_preset(settings, "LLM")
+    (notice,) = settings.notices
+    assert f"config.yaml: selected_module.LLM: {name} is named there and used: leave it empty for PresetLLM" in notice
+
+
+def test_so_does_its_entry_of_a_provider_key_by_key(place: Place) -> None:
+    place.write("config.yaml", "LLM: {PresetLLM: {model_name: mine}}")
+    place.write("presets/p.yaml", PRESET)
+    settings = place.load(preset="p")
+    assert settings.LLM["PresetLLM"] == {"type": "openai", "base_url": "http://preset", "model_name": "mine"}
+    assert settings.origins["LLM.PresetLLM.model_name"].endswith("config.yaml")
+    assert settings.origins["LLM.PresetLLM.base_url"].startswith("preset p (")
+
+
+def test_a_file_of_ones_own_still_wins_over_both(place: Place) -> None:
+    place.write("config.yaml", "selected_module: {LLM: Mine, TTS: Mine}")
+    place.write("presets/p.yaml", PRESET)
+    place.write("data/.config.yaml", "selected_module: {LLM: companion, Memory: nomem}")
+    settings = place.load({"XIAOZHI__SELECTED_MODULE__TTS": "espeak"}, preset="p")
+    chosen = settings.selected_module
+    assert (chosen.ASR, chosen.LLM, chosen.TTS, chosen.Memory) == ("PresetASR", "companion", "espeak", "nomem")
+    assert settings.notices == ()
 
 
 def test_every_value_knows_where_it_came_from(place: Place) -> None:

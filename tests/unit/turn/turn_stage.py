@@ -15,7 +15,7 @@ from xiaozhi_server.core.dialogue import Dialogue
 from xiaozhi_server.core.ports import AgentProfile, Binding, Exchange, SpokenLine
 from xiaozhi_server.core.providers.asr.base import AsrNotConfiguredError, Transcript
 from xiaozhi_server.core.providers.llm.base import ChatMessage, LlmEvent, TextDelta, ToolSpec
-from xiaozhi_server.core.providers.memory.base import Memory, MemoryProvider, SpokenMessage
+from xiaozhi_server.core.providers.memory.base import AnyMessage, Memory, MemoryProvider
 from xiaozhi_server.core.providers.tts.base import AudioFormat
 from xiaozhi_server.core.turn.playback import Pacer
 from xiaozhi_server.core.turn.turn import Request, Turn, TurnContext, TurnOptions, TurnServices
@@ -131,7 +131,7 @@ class ScriptedMemory:
 
     async def save_memory(
         self,
-        messages: Sequence[SpokenMessage],
+        messages: Sequence[AnyMessage],
         session_id: str | None = None,
         *,
         key: str | None = None,

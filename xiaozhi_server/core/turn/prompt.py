@@ -46,7 +46,8 @@ def _evidence(memories: Sequence[Memory], zone: tzinfo) -> str:
 
 def evidence_line(memory: Memory, zone: tzinfo) -> str:
     """One line whatever the text holds: it can neither close the block nor begin a line of its own."""
-    text = " ".join(memory.text[:MAX_EVIDENCE_CHARS].split())
+    said = memory.text if memory.speaker is None else f"{memory.speaker}: {memory.text}"
+    text = " ".join(said[:MAX_EVIDENCE_CHARS].split())
     when = memory.timestamp.astimezone(zone).strftime("%Y-%m-%d %H:%M:%S")
     return f"[{when}] {escape(text, quote=False)}"
 
