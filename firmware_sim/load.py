@@ -20,6 +20,8 @@ Step = Callable[[SimulatedDevice], Coroutine[None, None, None]]
 # About 2.2 seconds of speech.
 PHRASE = "Please tell me what you know about my favourite colour."
 CONNECT_AT_ONCE = 100
+# Nobody wakes a device in the moment in which it has booted.
+SETTLE_S = 1.0
 REPLY_TIMEOUT_S = 60.0
 PROGRESS_EVERY_S = 5.0
 
@@ -115,6 +117,7 @@ class Load:
     async def _all_connected(self, devices: Iterable[SimulatedDevice]) -> list[SimulatedDevice]:
         """All boot before the first connects: a hello is not to wait for somebody else's start."""
         booted = await self._each(self._boot, devices)
+        await asyncio.sleep(SETTLE_S)
         return await self._each(self._connect, booted)
 
     async def _each(self, step: Step, devices: Iterable[SimulatedDevice]) -> list[SimulatedDevice]:

@@ -78,9 +78,7 @@ def answers(found: list[FoundMemory]) -> list[tuple[uuid.UUID, float, float | No
 
 def assert_same(one: list[FoundMemory], other: list[FoundMemory]) -> None:
     """The same memories with the same scores; equals may change places."""
-    assert [score for _, score, _ in answers(one)] == pytest.approx(
-        [score for _, score, _ in answers(other)], abs=2e-4
-    )
+    assert [score for _, score, _ in answers(one)] == pytest.approx([score for _, score, _ in answers(other)], abs=2e-4)
     pairs = zip(one, other, strict=True)
     swapped = [(a, b) for a, b in pairs if a.memory.id != b.memory.id]
     assert all(abs(a.score - b.score) < 2e-4 for a, b in swapped)
@@ -116,9 +114,7 @@ async def test_both_ways_give_the_same_answers(start_engine: Any, seed: int) -> 
                     {"filters": {"kind": "fact"}},
                     {"agent_id": "bot", "filters": {"NOT": [{"role": "assistant"}]}},
                 ):
-                    ways = [
-                        await engine.search(question, user_id="ann", top_k=8, **asked) for engine in (quick, slow)
-                    ]
+                    ways = [await engine.search(question, user_id="ann", top_k=8, **asked) for engine in (quick, slow)]
                     assert_same(*ways)
 
 

@@ -6,29 +6,22 @@ at a time. How often each word stands in such a memory is counted then too, sinc
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import datetime
-from functools import lru_cache
-from itertools import combinations
 from typing import Any
-from weakref import WeakKeyDictionary
 
-import numpy as np
-import numpy.typing as npt
 from psycopg import AsyncConnection, Error
 from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool
 
-from . import large_indexes, owner_index
-from .by_statement import condition, fetched, parameters_of, ranked
+from . import large_indexes
 from .changes import connect_like
+from .large_search import LargeSearch, OwnerWords, owner_words
 from .owner_load import Source
-from .owner_search import Asked, Statistics
-from .recall.rank import rarity
+from .owner_search import Asked
 from .records import FoundMemory
-from .statements import composed, statement
+from .statements import statement
 
 logger = logging.getLogger(__name__)
 
@@ -39,14 +32,6 @@ _LOCK = "SELECT pg_try_advisory_lock(hashtextextended('memory_large', 0)) AS loc
 _COUNT = "SELECT count(*) AS size FROM memory_entry WHERE user_id = %(user_id)s"
 _FORGET = "DELETE FROM memory_large WHERE user_id = %(user_id)s"
 _STOP_TIMEOUT_S = 2.0
-_NARROW = 40  # as many of the nearest and of those with the best words are ranked
-_WIDE = 120  # where the question has no word to go by
-_BESIDE = 15  # besides as many as are asked for, of so many of either the neighbours are fetched
-_NEAREST = 80  # hnsw.ef_search: so many are kept in view while the graph is walked
-_NEAREST_MAX = 1000  # what pgvector takes
-_WORDED_MAX = 300  # rows with the question's words that are compared
-_TIMED_MAX = 500  # rows from the time that the question names that are compared
-_PAIRS_MAX = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,33 +50,13 @@ class LargeOptions:
     check_soon_s: float = 30.0  # after a change, and where another process is building
 
 
-@dataclass(frozen=True, slots=True)
-class _Words:
-    """How often each word stands in an owner's memories. `tokens` is sorted."""
-
-    counted_at: datetime
-    size: int
-    mean_length: float
-    tokens: npt.NDArray[np.int32]
-    counts: npt.NDArray[np.int32]
-    speakers: tuple[str, ...]
-
-    def frequency(self, tokens: Collection[int]) -> dict[int, int]:
-        places = self.tokens.searchsorted(np.fromiter(tokens, np.int32, len(tokens)))
-        known = len(self.tokens)
-        return {
-            token: int(self.counts[place]) if place < known and self.tokens[place] == token else 0
-            for token, place in zip(tokens, places.tolist(), strict=True)
-        }
-
-
 class LargeOwners:
     def __init__(self, pool: Pool, source: Source, options: LargeOptions) -> None:
         self._pool = pool
         self._source = source
         self._options = options
-        self._known: dict[str, _Words] = {}
-        self._set_up_for: WeakKeyDictionary[Connection, int] = WeakKeyDictionary()
+        self._known: dict[str, OwnerWords] = {}
+        self._search = LargeSearch(pool, source)
         self._to_check: set[str] = set()
         self._woken = asyncio.Event()
         self._later: asyncio.TimerHandle | None = None
@@ -131,50 +96,20 @@ class LargeOwners:
     async def search(self, asked: Asked, limit: int) -> list[FoundMemory] | None:
         """None if this owner is not known to be large."""
         words = self._known.get(asked.scope.user_id)
-        if words is None:
-            return None
-        frequency = words.frequency(asked.question.tokens)
-        mine, values = condition(asked)
-        worded, tokens = _worded(frequency, words.size)
-        weights = np.fromiter(asked.question.tokens.values(), np.float64, len(frequency))
-        width = max(_NARROW if frequency else _WIDE, 2 * limit)
-        own = {
-            "tokens": list(frequency),
-            "worths": (rarity(words.size, list(frequency.values())) * weights).tolist(),
-            "width": width,
-            "beside": _BESIDE + limit,
-            "worded_max": _WORDED_MAX,
-        }
-        parameters = parameters_of(asked, self._source) | values | tokens | own
-        parameters["timed_max"] = _TIMED_MAX // max(1, len(parameters["begins"]))
-        async with self._pool.connection() as connection:
-            await self._set_up(connection, width)
-            # Planned anew each time: a plan for any owner cannot use the indexes of one.
-            text = _statement(mine, worded, self._source.dimensions)
-            found = await fetched(connection, text, parameters, prepare=False)
-        return ranked(
-            found, asked, limit, Statistics(words.size, words.mean_length, frequency), self._source.dimensions
-        )
-
-    async def _set_up(self, connection: Connection, width: int) -> None:
-        """Once for each connection: without, the search is only somewhat less exact."""
-        nearest = min(max(width, _NEAREST), _NEAREST_MAX)
-        if self._set_up_for.get(connection, 0) < nearest:
-            # Among the nearest some may not be asked for: then more of them are fetched.
-            await connection.execute(f"SET hnsw.ef_search = {nearest}; SET hnsw.iterative_scan = relaxed_order")
-            self._set_up_for[connection] = nearest
+        return None if words is None else await self._search.search(asked, limit, words)
 
     async def _run(self) -> None:
-        due = False
+        first, due = True, False
         while True:
             try:
                 await self._learn()
-                if due or self._to_check or self._known:
-                    await self._care()
+                who = self._to_check | (self._known.keys() if first or due else set())
+                if who or due:
+                    await self._care(who)
             except (Error, OSError, TimeoutError) as error:
                 logger.warning("memory: large memories could not be looked after (%s)", type(error).__name__)
                 self._wake_later()
-            due = not await self._is_woken()
+            first, due = False, not await self._is_woken()
 
     async def _is_woken(self) -> bool:
         """False once it is time to look after everything again."""
@@ -207,25 +142,15 @@ class LargeOwners:
 
     async def _learn_words(self, connection: Connection, user_id: str) -> None:
         for row in await _rows(connection, "large_read", {"user_id": user_id}):
-            tokens, counts = np.array(row["tokens"], np.int32), np.array(row["counts"], np.int32)
-            order = tokens.argsort()
-            self._known[user_id] = _Words(
-                row["counted_at"],
-                row["size"],
-                row["mean_length"],
-                tokens[order],
-                counts[order],
-                tuple(row["speakers"]),
-            )
+            self._known[user_id] = owner_words(row)
 
-    async def _care(self) -> None:
-        """Build for who has become large, drop what is not needed any more."""
+    async def _care(self, user_ids: Collection[str]) -> None:
+        """Build for who of these has become large, drop what nobody needs any more."""
         async with self._alone() as connection:
             if connection is None:
-                if self._to_check:
-                    self._wake_later()
+                self._wake_later()
                 return
-            for user_id in sorted(self._to_check | self._known.keys()):
+            for user_id in sorted(user_ids):
                 self._to_check.discard(user_id)
                 try:
                     await self._check(connection, user_id)
@@ -256,34 +181,6 @@ class LargeOwners:
         if known is None or abs(size - known.size) > self._options.count_again * known.size:
             await connection.execute(statement("large_count"), {"user_id": user_id})
             await self._learn_words(connection, user_id)
-
-
-@lru_cache(maxsize=64)
-def _statement(mine: str, worded: str, dimensions: int) -> bytes:
-    chosen = composed("entry_chosen_large", mine=mine, worded=worded, dimensions=str(dimensions)).decode()
-    return composed("entry_search", chosen=chosen, mine=mine, columns=owner_index.COLUMNS, whole="NULL::json")
-
-
-def _worded(frequency: dict[int, int], size: int) -> tuple[str, dict[str, Any]]:
-    """Which rows have words that say something: those with a rare one, and those with two that seldom meet."""
-    rarest_first = sorted(frequency, key=frequency.__getitem__)
-    left = _WORDED_MAX
-    rare = []
-    for token in rarest_first:
-        if frequency[token] <= left:
-            left -= frequency[token]
-            rare.append(token)
-    often = [token for token in rarest_first if token not in rare]
-    pairs: list[Sequence[int]] = []
-    for pair in combinations(often, 2):
-        together = frequency[pair[0]] * frequency[pair[1]] / size
-        if together <= left and len(pairs) < _PAIRS_MAX:
-            left -= int(together)
-            pairs.append(pair)
-    conditions = ["words && %(rare)s::integer[]"] if rare else []
-    conditions += [f"words @> %(pair_{number})s::integer[]" for number in range(len(pairs))]
-    values: dict[str, Any] = {f"pair_{number}": list(pair) for number, pair in enumerate(pairs)}
-    return " OR ".join(conditions) or "false", values | {"rare": rare}
 
 
 async def _rows(connection: Connection, name: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:

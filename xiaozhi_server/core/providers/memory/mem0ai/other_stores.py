@@ -75,10 +75,12 @@ class OtherStoreEngine:
         limits = IntakeOptions(self._options.drain, self._options.unsaved_limit, self._options.database_timeout_s)
         self._intake = Intake(pool, limits, self.observer)
 
-    async def start(self) -> None:
+    async def start(self, *, work: bool = True) -> None:
+        """Without `work` nothing goes on in the background: that is for a short command beside a server."""
         async with self._pool.connection() as connection:
             await apply_migrations(connection, MIGRATIONS, ledger=LEDGER)
-        self._intake.start(self._saver)
+        if work:
+            self._intake.start(self._saver)
         logger.info("memory: kept in %s, which lacks: %s", self.store.provider, "; ".join(self.lacks))
 
     async def stop(self, deadline_s: float) -> None:
