@@ -1,18 +1,16 @@
 """An owner's memories at hand: the same answers as by a statement, never older than the last change."""
 
-import asyncio
 import random
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
+from tests.support.waiting import until
 from xiaozhi_server.core.providers.memory.base import SpokenMessage
 from xiaozhi_server.core.providers.memory.mem0ai import EngineOptions, FoundMemory, MemoryEngine, SearchOptions
 from xiaozhi_server.core.providers.memory.mem0ai.drain import DrainOptions
@@ -22,7 +20,16 @@ Pool = AsyncConnectionPool[AsyncConnection[Any]]
 NOW = datetime.now(UTC).replace(microsecond=0)
 AT_HAND = EngineOptions(drain=DrainOptions(first_retry_s=60))
 BY_STATEMENT = replace(AT_HAND, search=SearchOptions(index_cache_mb=0, index_page=0))
-WORDS = "dog tea garden music favourite colour sister train lunch school doctor blue green kitchen book".split()
+WORDS = (
+    "dog", "tea", "garden", "music", "favourite", "colour", "sister", "train",
+    "lunch", "school", "doctor", "blue", "green", "kitchen", "book",
+)  # fmt: skip
+VOICES: tuple[tuple[str | None, Literal["user", "assistant"]], ...] = (
+    ("Ann", "user"),
+    ("Bob", "user"),
+    (None, "user"),
+    (None, "assistant"),
+)
 QUESTIONS = (
     "What is my favourite colour?",
     "Does my sister like tea in the garden?",
@@ -52,7 +59,7 @@ def messages(dice: random.Random, count: int, began_at: datetime) -> list[Spoken
     """A talk: who speaks changes, and some things are said at the same moment."""
     talk = []
     for number in range(count):
-        role, speaker = dice.choice([("user", "Ann"), ("user", "Bob"), ("user", None), ("assistant", None)])
+        speaker, role = dice.choice(VOICES)
         spoken_at = began_at + timedelta(seconds=10 * (number - number % 2))
         talk.append(SpokenMessage(role, sentence(dice), spoken_at, speaker))
     return talk
@@ -139,10 +146,8 @@ async def test_large_owners_best_answers_are_the_same_both_ways(start_engine: An
     dice = random.Random(5)
     async with start_engine(None, AT_HAND) as quick, start_engine(None, BY_STATEMENT) as slow:
         await fill(quick, dice, "ann", sessions=300, longest=12)
-        for question in QUESTIONS[:3]:
-            quickly = await quick.search(question, user_id="ann", top_k=3)
-            async with asyncio.timeout(5):
-                while quick._searcher._cache._kept.get("ann") is None:
-                    await quick.search(question, user_id="ann", top_k=3)
-            assert_same(await quick.search(question, user_id="ann", top_k=3), quickly)
-            assert_same(quickly, await slow.search(question, user_id="ann", top_k=3))
+        at_once = {question: await quick.search(question, user_id="ann", top_k=3) for question in QUESTIONS[:3]}
+        await until(lambda: "ann" in quick._searcher._cache._kept)
+        for question, found in at_once.items():
+            assert_same(await quick.search(question, user_id="ann", top_k=3), found)
+            assert_same(found, await slow.search(question, user_id="ann", top_k=3))

@@ -3,7 +3,7 @@
 import asyncio
 import random
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,9 +12,11 @@ import pytest
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
+from tests.support.waiting import until
 from xiaozhi_server.core.providers.memory.base import SpokenMessage
 from xiaozhi_server.core.providers.memory.mem0ai import EngineOptions, MemoryEngine
 from xiaozhi_server.core.providers.memory.mem0ai.drain import DrainOptions
+from xiaozhi_server.core.providers.memory.mem0ai.index_cache import IndexCache
 
 Pool = AsyncConnectionPool[AsyncConnection[Any]]
 NOW = datetime.now(UTC)
@@ -31,15 +33,22 @@ async def found(engine: MemoryEngine, query: str, user_id: str = "ann", **scope:
 
 async def until_found(engine: MemoryEngine, query: str, texts: set[str], user_id: str = "ann") -> None:
     """What others write is found as soon as the word of it has come."""
-    async with asyncio.timeout(5):
-        while await found(engine, query, user_id) != texts:
-            await asyncio.sleep(0.005)
+
+    async def all_found() -> bool:
+        return await found(engine, query, user_id) == texts
+
+    await until(all_found)
 
 
-async def until(true: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(5):
-        while not await true():
-            await asyncio.sleep(0.005)
+def is_at_hand(engine: MemoryEngine, user_id: str) -> bool:
+    """Whether all is read, and the word of what we wrote ourselves has come too: by then all we heard is worked off."""
+    kept = cache_of(engine)._kept.get(user_id)
+    return kept is not None and not kept.stale and not cache_of(engine)._refreshes
+
+
+def cache_of(engine: MemoryEngine) -> IndexCache:
+    assert engine._searcher is not None
+    return engine._searcher._cache
 
 
 @pytest.fixture
@@ -52,7 +61,7 @@ async def stranger(database_dsn: str) -> AsyncIterator[AsyncConnection[Any]]:
 async def test_an_owner_at_hand_is_answered_without_the_database(engine: MemoryEngine, pool: Pool) -> None:
     await engine.add([said("My favourite colour is teal.")], user_id="ann")
     await found(engine, "colour")
-    await settled(engine)
+    await until(lambda: is_at_hand(engine, "ann"))
     async with AsyncExitStack() as all_connections:
         for _ in range(pool.max_size):
             await all_connections.enter_async_context(pool.connection())
@@ -61,21 +70,10 @@ async def test_an_owner_at_hand_is_answered_without_the_database(engine: MemoryE
                 assert await found(engine, "colour") == {"My favourite colour is teal."}
 
 
-async def settled(engine: MemoryEngine) -> None:
-    """The word of our own changes has come back too."""
-    assert engine._searcher is not None
-    cache = engine._searcher._cache
-    async with asyncio.timeout(5):
-        await asyncio.sleep(0.1)
-        while cache._refreshes or cache._loads:
-            await asyncio.sleep(0.01)
-
-
 async def test_what_is_fetched_before_the_first_question_is_at_hand(engine: MemoryEngine, pool: Pool) -> None:
     await engine.add([said("I like teal.")], user_id="ann")
-    await asyncio.sleep(0.1)
     engine.prefetch("ann")
-    await settled(engine)
+    await until(lambda: is_at_hand(engine, "ann"))
     async with AsyncExitStack() as all_connections:
         for _ in range(pool.max_size):
             await all_connections.enter_async_context(pool.connection())
@@ -205,25 +203,17 @@ async def test_without_word_of_changes_nothing_old_is_told(
 ) -> None:
     (fact,) = await engine.add([said("Secret number one.")], user_id="ann")
     await until_found(engine, "secret number", {fact.text})
-    assert engine._searcher is not None
-    cache = engine._searcher._cache
-
-    async def deaf() -> bool:
-        return not cache._listening
-
+    cache = cache_of(engine)
     for number in range(3):
-        # Whoever listens says nothing else.
-        await stranger.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query = 'LISTEN memory_changed'"
-                               " OR (query = 'SELECT 1' AND pid <> pg_backend_pid() AND backend_type = 'client backend')")  # fmt: skip
-        await until(deaf)
+        # Whoever listens asks nothing but this.
+        await stranger.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE query IN ('LISTEN memory_changed', 'SELECT 1') AND pid <> pg_backend_pid()"
+        )
+        await until(lambda: not cache._listening)
         await stranger.execute("UPDATE memory_entry SET text = %s", (f"Secret number {number}.",))
-        for _ in range(30):
+        while not cache._listening:
             assert await found(engine, "secret number") == {f"Secret number {number}."}
-            await asyncio.sleep(0.01)
-        await until(lambda: _heard(cache))
+        await until_found(engine, "secret number", {f"Secret number {number}."})
         await stranger.execute("UPDATE memory_entry SET text = 'Secret number again.'")
         await until_found(engine, "secret number", {"Secret number again."})
-
-
-async def _heard(cache: Any) -> bool:
-    return bool(cache._listening)

@@ -2,27 +2,27 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
 import psycopg
 import pytest
 from psycopg import AsyncConnection
-from psycopg_pool import AsyncConnectionPool
-
 from psycopg.conninfo import conninfo_to_dict
+from psycopg_pool import AsyncConnectionPool
 
 from tests.integration.memory.test_index import QUESTIONS, assert_same, fill
 from tests.integration.memory.test_index_changes import said
 from tests.support.postgres import PostgresServer
+from tests.support.waiting import until
 from xiaozhi_server.core.providers.memory.mem0ai import EngineOptions, MemoryEngine, SearchOptions, large, search
 
 Pool = AsyncConnectionPool[AsyncConnection[Any]]
 LARGE = EngineOptions(search=SearchOptions(index_rows_max=100))
 EXACT = EngineOptions(search=SearchOptions(index_cache_mb=0, index_page=0))
 INDEXES = (
-    "SELECT relname, indisvalid, pg_get_expr(indpred, indrelid) FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid"
+    "SELECT relname, indisvalid, pg_get_expr(indpred, indrelid)"
+    " FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid"
     " WHERE indrelid = 'memory_entry'::regclass AND relname ~ '_(near|words)_' ORDER BY relname"
 )
 
@@ -42,12 +42,6 @@ def admin_dsn(server: PostgresServer, dsn: str) -> str:
 async def indexes(pool: Pool) -> list[tuple[str, bool, str]]:
     async with pool.connection() as connection:
         return list(await (await connection.execute(INDEXES)).fetchall())
-
-
-async def until(true: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(20):
-        while not await true():
-            await asyncio.sleep(0.02)
 
 
 async def becomes_large(engine: MemoryEngine, user_id: str = "ann") -> None:
@@ -114,9 +108,7 @@ async def test_two_programs_build_once_and_both_know(start_engine: Any, pool: Po
         await asyncio.gather(becomes_large(one), becomes_large(other))
         assert [valid for _, valid, _ in await indexes(pool)] == [True, True]
     async with start_engine(None, LARGE) as later:
-        async with asyncio.timeout(5):
-            while not later._searcher._large.ready("ann"):  # without being asked
-                await asyncio.sleep(0.01)
+        await until(lambda: later._searcher._large.ready("ann"))  # without being asked
 
 
 async def test_an_index_that_could_not_be_built_is_built_anew(

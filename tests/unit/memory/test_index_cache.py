@@ -8,6 +8,7 @@ from uuid import UUID
 
 import pytest
 
+from tests.support.waiting import until
 from xiaozhi_server.core.providers.memory.mem0ai import StoredMemory, owner_index
 from xiaozhi_server.core.providers.memory.mem0ai.index_cache import CacheOptions, IndexCache
 from xiaozhi_server.core.providers.memory.mem0ai.owner_index import OwnerIndex
@@ -71,9 +72,7 @@ async def version(cache: IndexCache, user_id: str = "ann") -> str | None:
 
 
 async def begun(loader: SlowLoader, loads: int) -> None:
-    async with asyncio.timeout(2):
-        while len(loader.loads) < loads:
-            await asyncio.sleep(0)
+    await until(lambda: len(loader.loads) >= loads)
 
 
 async def test_all_who_ask_at_once_share_one_load() -> None:
@@ -120,9 +119,7 @@ async def test_after_a_change_it_is_read_again_without_a_question() -> None:
         for changed_to in (2, 3, 4):  # a burst is read once
             loader.versions["ann"] = changed_to
             cache.changed("ann")
-        async with asyncio.timeout(2):
-            while len(loader.loads) < 2:
-                await asyncio.sleep(0.005)
+        await begun(loader, 2)
         found = await cache.current("ann")
         assert found is not None and found.rows.texts == ["version 4"]
         assert loader.loads == [("small", "ann"), ("newer", "ann")]
@@ -197,9 +194,7 @@ async def test_a_larger_owner_is_read_in_the_background() -> None:
     loader.refuses = {"small"}
     async with opened(loader) as cache:
         assert await version(cache) is None
-        async with asyncio.timeout(2):
-            while await version(cache) is None:
-                await asyncio.sleep(0.005)
+        await until(lambda: version(cache))
         assert loader.loads == [("small", "ann"), ("whole", "ann")]
 
 
@@ -208,10 +203,8 @@ async def test_who_has_too_many_is_told_and_not_tried_again() -> None:
     loader.refuses = {"small", "whole"}
     many: list[str] = []
     async with opened(loader, many=many.append) as cache:
-        async with asyncio.timeout(2):
-            while not many:
-                assert await version(cache) is None
-                await asyncio.sleep(0.005)
+        assert await version(cache) is None
+        await until(lambda: many)
         loads = len(loader.loads)
         assert await version(cache) is None
         cache.prefetch("ann")
