@@ -5,13 +5,14 @@ BIN := $(VENV)/bin
 PIP_INSTALL := install --quiet --disable-pip-version-check --no-compile --only-binary :all: --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help run chat test check bench fuzz lock check-lock clean
+.PHONY: help run chat test check bench bench-memory fuzz lock check-lock clean
 
 help:
 	@echo "make run     start the server (PRESET=openai for real models, ARGS=... for options)"
 	@echo "make chat    talk to the running server from this terminal"
 	@echo "make test    every test; make check: format, lint, types, arrows, unit tests"
 	@echo "make bench   how soon devices hear an answer, and what it costs (ARGS=... for one case, JSON, a profile)"
+	@echo "make bench-memory  how much memory finds, and how fast (DATA=dialogues.json, ARGS=... for one case)"
 	@echo "make fuzz    look for inputs that break a promise (FUZZ_SECONDS=60 a target; Linux)"
 	@echo "make lock    resolve requirements*.in again; make check-lock: wheels for every platform"
 
@@ -34,6 +35,10 @@ check: $(VENV)/.ready-dev
 
 bench: $(VENV)/.ready-dev
 	@$(BIN)/python -m bench.server $(ARGS)
+
+bench-memory: $(VENV)/.ready-dev
+	@$(BIN)/python -m bench.recall $(if $(DATA),--data "$(DATA)") --json recall.json
+	@$(BIN)/python -m bench.memory_speed --json memory-speed.json $(ARGS)
 
 $(VENV)/.ready: requirements.txt requirements-models.txt
 	@sh scripts/make_venv.sh "$(PYTHON)" "$(VENV)"

@@ -11,14 +11,15 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from psycopg import AsyncConnection
+from psycopg_pool import AsyncConnectionPool
 
-from .core.providers.memory.mem0ai.minilm import MiniLmEmbedder
 from .core.providers.memory.mem0ai.platform import PlatformApi, PlatformOptions
+from .core.providers.memory.mem0ai.self_hosted import Surroundings, open_self_hosted
 from .logs import masker, setup_console_warnings
-from .memory_plan import plan_memory
+from .memory_plan import MemoryPlan, plan_memory
 from .probing import PROBE_DEADLINE_S, put_question
 from .provider_room import KINDS
 from .settings import (
@@ -27,6 +28,7 @@ from .settings import (
     Settings,
     embedded_provider,
     is_chosen_by_preset,
+    named_provider,
     secrets_of,
     show,
     survey_providers,
@@ -92,8 +94,8 @@ async def probe_all(settings: Settings, chosen: ChosenProviders) -> list[Finding
     """All at once, each with a deadline of its own."""
     findings = [_probe(settings, provider) for provider in chosen.by_kind.values() if provider.provider_class]
     memory = chosen.by_kind.get("Memory")
-    if memory is not None and memory.type_name == "mem0ai":
-        findings += _memory_findings(settings, memory)
+    if memory is not None and memory.type_name != "nomem":
+        findings += _memory_findings(settings, chosen, memory)
     findings.append(_find_out("database", lambda: _ask_database(settings)))
     return await asyncio.gather(*findings)
 
@@ -121,15 +123,27 @@ async def _ask_provider(provider: ChosenProvider) -> str:
         await instance.close()
 
 
-def _memory_findings(settings: Settings, memory: ChosenProvider) -> list[Coroutine[None, None, Finding]]:
+def _memory_findings(
+    settings: Settings, chosen: ChosenProviders, memory: ChosenProvider
+) -> list[Coroutine[None, None, Finding]]:
     plan = plan_memory(memory)
     findings: list[Coroutine[None, None, Finding]] = []
     if plan.platform is not None:
         findings.append(_find_out(_subject(memory), partial(_ask_platform, plan.platform)))
     if plan.keeper == "database" or plan.has_fallback:
         subject = f"{_subject(memory)}, fallback" if plan.has_fallback else _subject(memory)
-        findings.append(_find_out(subject, lambda: _ask_embedder(settings)))
+        findings.append(_find_out(subject, lambda: _ask_embedder(settings, plan)))
+    if plan.notes is not None:
+        findings.append(_find_out(_subject(memory), partial(_ask_writer, settings, chosen, plan.notes.llm)))
     return findings
+
+
+async def _ask_writer(settings: Settings, chosen: ChosenProviders, name: str) -> str:
+    """The model that writes the notes; the one that talks is asked for itself."""
+    writer = named_provider(settings, "LLM", name) if name else chosen["LLM"]
+    if writer.type_name == embedded_provider(settings, "LLM").type_name:
+        raise LookupError("notes need a language model (llm): nothing is remembered")
+    return f"notes in the database, written by {writer.name}: {await _ask_provider(writer)}"
 
 
 async def _ask_platform(options: PlatformOptions) -> str:
@@ -141,15 +155,18 @@ async def _ask_platform(options: PlatformOptions) -> str:
     return f"kept on Mem0's platform at {options.host}"
 
 
-async def _ask_embedder(settings: Settings) -> str:
+async def _ask_embedder(settings: Settings, plan: MemoryPlan) -> str:
     """The part of memory that is not the database, which is asked for itself."""
+    data_dir = Path(settings.data_dir)
     with ThreadPoolExecutor(max_workers=1) as executor:
-        embedder = MiniLmEmbedder(Path(settings.data_dir) / "cache", executor)
+        unused: AsyncConnectionPool[Any] = AsyncConnectionPool("", open=False)
+        around = Surroundings(unused, executor, executor, folder=data_dir / "mem0", cache_dir=data_dir / "cache")
+        hosted = await open_self_hosted({"embedder": plan.parts.get("embedder")}, around)
         try:
-            vectors = await embedder.embed(["hello"])
+            vectors = await hosted.embedder.embed(["hello"])
         finally:
-            await embedder.close()
-    return f"kept in the database, found by MiniLM in this process ({vectors.shape[1]} dimensions)"
+            await hosted.close()
+    return f"kept in the database, found by {hosted.embedder.name} ({vectors.shape[1]} dimensions)"
 
 
 async def _find_out(subject: str, ask: Callable[[], Awaitable[str]]) -> Finding:

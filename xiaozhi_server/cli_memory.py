@@ -7,7 +7,7 @@ import asyncio
 import json
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -20,13 +20,16 @@ from psycopg_pool import PoolTimeout
 from .cli_database import opened_database
 from .cli_output import failed, shown, table
 from .core.providers.memory.base import SpokenMessage
+from .core.providers.memory.mem0ai.embed_openai import EmbedderError
 from .core.providers.memory.mem0ai.engine import MemoryEngine
 from .core.providers.memory.mem0ai.errors import MemoryInputError, MemoryNotFoundError
-from .core.providers.memory.mem0ai.minilm import MiniLmEmbedder
+from .core.providers.memory.mem0ai.mem0_parts import ProviderConfigError
 from .core.providers.memory.mem0ai.outbox import DeadLetter
 from .core.providers.memory.mem0ai.records import StoredMemory
+from .core.providers.memory.mem0ai.self_hosted import SelfHosted, Surroundings, open_self_hosted
 from .logs import setup_console_warnings
-from .settings import Settings
+from .memory_plan import MemoryPlan, plan_memory
+from .settings import Settings, choose_providers
 from .store.database import DatabaseError, DatabaseOptions
 from .store.embedded import EmbeddedPostgresError
 
@@ -79,20 +82,33 @@ async def _run(settings: Settings, chosen: argparse.Namespace) -> None:
 
 @asynccontextmanager
 async def _opened_engine(settings: Settings) -> AsyncIterator[MemoryEngine]:
-    """Without a worker: what waits in the outbox is the server's to save."""
+    """Without a worker and a model: what waits in the outbox is the server's to save."""
+    plan = plan_memory(choose_providers(settings)["Memory"])
+    if plan.keeper == "platform":
+        sys.stderr.write("Mem0's platform keeps the memories: this is what lies in your own database.\n")
     options = DatabaseOptions(
         pool_min=1, pool_max=2, pool_wait_s=settings.database.start_timeout_s, statement_timeout_s=0
     )
     async with opened_database(settings, options) as database:
         with ThreadPoolExecutor(2) as executor:
-            embedder = MiniLmEmbedder(Path(settings.data_dir) / "cache", executor)
-            engine = MemoryEngine(database.pool, embedder, executor)
+            hosted = await _opened_parts(plan, database.pool, executor, Path(settings.data_dir))
             try:
-                await engine.start(work=False)
-                yield engine
+                if not isinstance(hosted.engine, MemoryEngine):
+                    raise CommandError("these memories lie in another store (vector_store): look there")
+                await hosted.engine.start(work=False)
+                yield hosted.engine
+                await hosted.engine.stop(0.0)
             finally:
-                await engine.stop(0.0)
-                await embedder.close()
+                await hosted.close()
+
+
+async def _opened_parts(plan: MemoryPlan, pool: Any, executor: Executor, data_dir: Path) -> SelfHosted:
+    parts = {name: part for name, part in plan.parts.items() if name in ("embedder", "vector_store")}
+    around = Surroundings(pool, executor, executor, folder=data_dir / "mem0", cache_dir=data_dir / "cache")
+    try:
+        return await open_self_hosted(parts, around)
+    except (ProviderConfigError, EmbedderError) as problem:
+        raise CommandError(f"Memory.mem0ai: {problem}") from None
 
 
 async def _list(command: Command) -> None:

@@ -255,7 +255,9 @@ class Settings(Section):
     ASR: ProviderMap = Field(default_factory=lambda: {"none": {"type": "none"}})
     LLM: ProviderMap = Field(default_factory=lambda: {"companion": {"type": "companion"}})
     TTS: ProviderMap = Field(default_factory=lambda: {"espeak": {"type": "espeak"}})
-    Memory: ProviderMap = Field(default_factory=lambda: {"mem0ai": {"type": "mem0ai"}, "nomem": {"type": "nomem"}})
+    Memory: ProviderMap = Field(
+        default_factory=lambda: {name: {"type": name} for name in ("mem0ai", "mem_local_short", "nomem")}
+    )
     Intent: ProviderMap = Field(default_factory=lambda: {"nointent": {"type": "nointent"}})
 
     _origins: Mapping[str, str] = PrivateAttr(default_factory=lambda: MappingProxyType({}))

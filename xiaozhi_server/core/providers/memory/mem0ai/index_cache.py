@@ -116,9 +116,7 @@ class IndexCache:
             self._drop(user_id)
             return
         kept.stale = True
-        if user_id not in self._refreshes:
-            loop = asyncio.get_running_loop()
-            self._refreshes[user_id] = loop.call_later(_BURST_S, self._refresh, user_id)
+        self._refresh_soon(user_id)
 
     def expect(self, user_id: str, key: str) -> None:
         """Something of this owner may be committed at any moment."""
@@ -195,6 +193,8 @@ class IndexCache:
             del self._loads[user_id]
         if loaded is not None:
             self._keep(user_id, loaded, stale=not fresh)
+            if not fresh:
+                self._refresh_soon(user_id)
             return loaded.index
         if whole:
             self._give_up(user_id)
@@ -236,6 +236,11 @@ class IndexCache:
         self._drop(user_id)
         self._too_many[user_id] = time.monotonic() + _TOO_MANY_S
         self._tell_many(user_id)
+
+    def _refresh_soon(self, user_id: str) -> None:
+        if user_id not in self._refreshes:
+            loop = asyncio.get_running_loop()
+            self._refreshes[user_id] = loop.call_later(_BURST_S, self._refresh, user_id)
 
     def _refresh(self, user_id: str) -> None:
         self._refreshes.pop(user_id, None)
