@@ -13,7 +13,13 @@ from pydantic import ValidationError
 
 from xiaozhi_server.core.providers.tts.base import AudioFormat
 from xiaozhi_server.core.providers.tts.espeak import LONGEST_PIECE, EspeakTts, pieces_of
-from xiaozhi_server.core.providers.tts.espeak_library import LONGEST_DATA_PATH, SAMPLE_RATE, EspeakError, EspeakLibrary
+from xiaozhi_server.core.providers.tts.espeak_library import (
+    LIBRARY,
+    LONGEST_DATA_PATH,
+    SAMPLE_RATE,
+    EspeakError,
+    EspeakLibrary,
+)
 
 
 @asynccontextmanager
@@ -114,3 +120,27 @@ def test_data_in_a_deep_folder_is_reached_by_a_short_path(tmp_path: Path, monkey
     short = EspeakLibrary()._data_path()
     assert len(str(short)) <= LONGEST_DATA_PATH
     assert (short / "phontab").is_file()
+
+
+@pytest.fixture
+def missed(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """The library misses its first call. There is one library in a process, so it is this one."""
+    asked: list[bytes] = []
+    speak_really = LIBRARY._synth
+
+    def synth(encoded: bytes) -> bytes:
+        asked.append(encoded)
+        return speak_really(encoded) if len(asked) > 1 else bytes(352)
+
+    monkeypatch.setattr(LIBRARY, "_synth", synth)
+    return asked
+
+
+def test_a_sentence_that_the_library_missed_is_asked_for_again(missed: list[bytes]) -> None:
+    assert seconds(LIBRARY.synthesize("My favourite colour is teal.", "en-us", EspeakTts.Config())) > 0.7
+    assert len(missed) == 2
+
+
+def test_what_has_no_word_is_asked_for_once(missed: list[bytes]) -> None:
+    assert len(LIBRARY.synthesize("...", "en-us", EspeakTts.Config())) == 352
+    assert len(missed) == 1

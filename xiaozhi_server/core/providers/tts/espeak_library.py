@@ -34,6 +34,10 @@ class SpeechSettings(Protocol):
     def pitch(self) -> int: ...
 
 
+# 50 ms: no word is shorter.
+SHORTEST_WORD_BYTES = SAMPLE_RATE * 2 // 20
+
+
 class EspeakError(Exception):
     """The library cannot be used, or refused a call."""
 
@@ -93,6 +97,13 @@ class EspeakLibrary:
     def _speak(self, text: str) -> bytes:
         # The library reads C strings: what follows a NUL would be lost.
         encoded = text.replace("\0", " ").encode(errors="replace")
+        sound = self._synth(encoded)
+        if len(sound) < SHORTEST_WORD_BYTES and any(map(str.isalnum, text)):
+            # Seen once in many thousand sentences: a breath of silence instead. Asked again it speaks.
+            sound = self._synth(encoded)
+        return sound
+
+    def _synth(self, encoded: bytes) -> bytes:
         self._sound.clear()
         if self._library.espeak_Synth(encoded, len(encoded) + 1, 0, 1, 0, CHARS_UTF8, None, None) != OK:
             raise EspeakError("espeak-ng could not speak")
