@@ -57,7 +57,7 @@ CREATE DATABASE {DATABASE} OWNER {DATABASE};
 _SETTINGS = {
     "fsync": "on",
     "synchronous_commit": "on",
-    "shared_buffers": "64MB",
+    "shared_buffers": "128MB",
     "max_connections": "60",
     "max_wal_senders": "0",
     "wal_level": "minimal",

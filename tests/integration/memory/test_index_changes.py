@@ -4,8 +4,9 @@ import asyncio
 import random
 import uuid
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from tests.support.waiting import until
 from xiaozhi_server.core.providers.memory.base import SpokenMessage
-from xiaozhi_server.core.providers.memory.mem0ai import EngineOptions, MemoryEngine
+from xiaozhi_server.core.providers.memory.mem0ai import EngineOptions, MemoryEngine, changes
 from xiaozhi_server.core.providers.memory.mem0ai.drain import DrainOptions
 from xiaozhi_server.core.providers.memory.mem0ai.index_cache import IndexCache
 
@@ -148,6 +149,15 @@ async def test_whatever_anybody_changes_in_the_tables_is_noticed(
     await until_found(engine, "secret number", {second.text, third.text})
     await stranger.execute("UPDATE memory_entry SET valid_to = now() + interval '0.3 s' WHERE id = %s", (third.id,))
     await until_found(engine, "secret number", {second.text})
+    # Several at once: the flags must stay with their rows, whatever the order is.
+    many = await engine.add([said(f"Secret number {name}.", 20 - at) for at, name in enumerate("ghijk")], user_id="ann")
+    await until_found(engine, "secret number", {second.text, *(one.text for one in many)})
+    await stranger.execute(
+        "UPDATE memory_entry SET superseded_by = CASE WHEN id = ANY (%s) THEN id END, position = 7 WHERE id = ANY (%s)",
+        ([many[0].id, many[3].id], [one.id for one in many]),
+    )
+    await until_found(engine, "secret number", {second.text, many[1].text, many[2].text, many[4].text})
+    await stranger.execute("DELETE FROM memory_entry WHERE id = ANY (%s)", ([one.id for one in many],))
     # One goes and one comes: as many as before.
     async with stranger.transaction():
         await stranger.execute("DELETE FROM memory_entry WHERE id = %s", (second.id,))
@@ -217,3 +227,23 @@ async def test_without_word_of_changes_nothing_old_is_told(
         await until_found(engine, "secret number", {f"Secret number {number}."})
         await stranger.execute("UPDATE memory_entry SET text = 'Secret number again.'")
         await until_found(engine, "secret number", {"Secret number again."})
+
+
+async def test_who_does_not_hear_himself_keeps_nothing(
+    start_engine: Any, stranger: AsyncConnection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As behind something that hands one connection to many: it listens for us and tells us nothing."""
+
+    @asynccontextmanager
+    async def unheard(_pool: Pool) -> AsyncIterator[AsyncConnection[Any]]:
+        async with await AsyncConnection.connect(stranger.info.dsn, dbname="postgres", autocommit=True) as elsewhere:
+            yield elsewhere
+
+    monkeypatch.setattr(changes, "reading", unheard)
+    monkeypatch.setattr(changes, "ChangeOptions", partial(changes.ChangeOptions, check_timeout_s=0.2))
+    async with start_engine() as engine:
+        await engine.add([said("Secret number one.")], user_id="ann")
+        assert await found(engine, "secret number") == {"Secret number one."}
+        await stranger.execute("UPDATE memory_entry SET text = 'Secret number two.'")
+        assert await found(engine, "secret number") == {"Secret number two."}
+        assert not is_at_hand(engine, "ann")

@@ -50,7 +50,7 @@ def _integers(values: Sequence[int]) -> bytes:
     return _array_head(1, 0, _INT4_OID, len(values), 1) + elements.tobytes()
 
 
-# Every column that a new memory fills, with its form. The others get their defaults.
+# Every column that a new memory fills (see entry_insert.sql), with its form. The others get their defaults.
 _COLUMNS: dict[str, tuple[Callable[[NewMemory], Any], Callable[[Any], bytes]]] = {
     "user_id": (lambda new: new.memory.user_id, _text),
     "id": (lambda new: new.memory.id, lambda value: value.bytes),
@@ -66,8 +66,6 @@ _COLUMNS: dict[str, tuple[Callable[[NewMemory], Any], Callable[[Any], bytes]]] =
     "subtype": (lambda new: new.memory.subtype, _text),
     "flag": (lambda new: new.memory.flag, _text),
     "position": (lambda new: new.memory.position, _integer),
-    "valid_from": (lambda new: new.memory.valid_from, _moment),
-    "valid_to": (lambda new: new.memory.valid_to, _moment),
     "expires_at": (lambda new: new.memory.expires_at, _moment),
     "words": (lambda new: new.tokens, _integers),
     "embedding": (lambda new: HalfVector(new.vector).binary, bytes),

@@ -10,7 +10,7 @@ from psycopg.rows import tuple_row
 
 from . import owner_index, owner_rows
 from .gaps import apart, links_of
-from .halfvec import HalfVector, no_vector
+from .halfvec import HalfVector
 from .owner_index import OwnerIndex
 from .owner_load import LIVES, Source, with_waiting
 from .owner_search import Asked, Statistics, search
@@ -58,9 +58,7 @@ class StatementSearch:
         found = await fetched(connection, _statement(mine), parameters)
         whole = found[_STATE]["whole"]
         frequency = {int(token): int(count) for token, count in whole["frequency"].items()}
-        return ranked(
-            found, asked, limit, Statistics(whole["size"], whole["mean_length"], frequency), self._source.dimensions
-        )
+        return ranked(found, asked, limit, Statistics(whole["size"], whole["mean_length"], frequency))
 
 
 async def speakers_of(connection: Connection, user_id: str) -> list[str]:
@@ -73,7 +71,7 @@ async def speakers_of(connection: Connection, user_id: str) -> list[str]:
 @lru_cache(maxsize=64)
 def _statement(mine: str) -> bytes:
     chosen = composed("entry_chosen", mine=mine).decode()
-    return composed("entry_search", chosen=chosen, mine=mine, columns=owner_index.COLUMNS, whole=_WHOLE)
+    return composed("entry_search", chosen=chosen, mine=mine, columns=owner_index.COMPARED_COLUMNS, whole=_WHOLE)
 
 
 def condition(asked: Asked) -> tuple[str, dict[str, Any]]:
@@ -92,7 +90,6 @@ def parameters_of(asked: Asked, source: Source) -> dict[str, Any]:
         "run_id": asked.scope.run_id,
         "vector": None if asked.vector is None else HalfVector(asked.vector),
         "embedder": source.embedder,
-        "no_vector": no_vector(source.dimensions),
         "no_id": bytes(16),
         "unsaved_shown": source.unsaved_shown,
         "begins": [begin for begin, _ in spans],
@@ -111,14 +108,14 @@ async def fetched(
     return found
 
 
-def ranked(found: Sequence[Any], asked: Asked, limit: int, saved: Statistics, dimensions: int) -> list[FoundMemory]:
+def ranked(found: Sequence[Any], asked: Asked, limit: int, saved: Statistics) -> list[FoundMemory]:
     """The best of the rows that were fetched; `saved` are the statistics of all that could have been."""
-    index = owner_index.read(asked.scope.user_id, found, dimensions)
+    index = owner_index.read(asked.scope.user_id, found, 0)
     ids, before, after = (
         owner_rows.ids_in(sent) for sent in (owner_rows.sent_ids(found), found[_BEFORE], found[_AFTER])
     )
     links = links_of(ids, found[_LINKED] or (), before, after)
-    index = with_waiting(index, found[_STATE]["unsaved"], dimensions, lambda row: _is_asked(row, asked))
+    index = with_waiting(index, found[_STATE]["unsaved"], 0, lambda row: _is_asked(row, asked))
     index = replace(index, features=replace(index.features, apart=apart(index, links)))
     # The statement has chosen by agent, run and filter already.
     scope = Scope(asked.scope.user_id)

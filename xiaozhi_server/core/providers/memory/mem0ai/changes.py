@@ -6,12 +6,15 @@ The triggers that tell are in the migrations. Only while `Changes` listens may a
 import asyncio
 import contextlib
 import logging
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from psycopg import AsyncConnection, Error, Notify
-from psycopg_pool import AsyncConnectionPool
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from .pgstore import reading
 
 logger = logging.getLogger(__name__)
 
@@ -75,22 +78,35 @@ class Changes:
                 connection = await self._connected()
                 pause_s = self._options.first_pause_s
                 await self._listen(connection, tried)
-            except (Error, OSError, TimeoutError) as error:
-                logger.warning("memory: no word of changes (%s), nothing is kept at hand", type(error).__name__)
+            except (Error, OSError, PoolTimeout) as error:
+                level = logging.WARNING if pause_s == self._options.first_pause_s else logging.DEBUG
+                logger.log(level, "memory: no word of changes (%s), nothing is kept at hand", type(error).__name__)
             tried.set()
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, self._options.longest_pause_s)
 
     async def _connected(self) -> AsyncConnection[Any]:
+        """A connection that listens, and is proven to hear."""
         async with asyncio.timeout(self._options.connect_timeout_s):
             connection = await connect_like(self._pool)
         try:
             async with asyncio.timeout(self._options.check_timeout_s):
                 await connection.execute(f"LISTEN {_CHANNEL}")
+                await self._hear_ourselves(connection)
         except BaseException:
             await _close(connection)
             raise
         return connection
+
+    async def _hear_ourselves(self, connection: AsyncConnection[Any]) -> None:
+        """What pools connections between us and PostgreSQL may take our word and never bring us an answer."""
+        token = f" {uuid.uuid4().hex}"  # nobody's id begins with a blank
+        async with reading(self._pool) as other:
+            await other.execute("SELECT pg_notify(%s, %s)", (_CHANNEL, token))
+        async with contextlib.aclosing(connection.notifies()) as notices:
+            async for notice in notices:
+                if notice.payload == token:
+                    return
 
     async def _listen(self, connection: AsyncConnection[Any], tried: asyncio.Event) -> None:
         self._handlers.listening()

@@ -11,9 +11,9 @@ from psycopg.rows import dict_row
 
 from . import listing, outbox
 from .errors import InvalidTextError, MemoryNotFoundError
+from .halfvec import HalfVector
 from .message import LONGEST_TEXT, storable
 from .metadata import checked_metadata, merged
-from .pgstore import vector_literal
 from .records import NewMemory, StoredMemory
 from .scope import Scope
 from .statements import composed, statement
@@ -97,7 +97,7 @@ class Editor:
             "metadata": None if new.metadata is None else checked_metadata(new.metadata).json,
             "words": None if found_by is None else list(found_by.tokens),
             "embedder": self._number,
-            "embedding": None if found_by is None else vector_literal(found_by.vector),
+            "embedding": None if found_by is None else HalfVector(found_by.vector),
         }
         async with connection.cursor(row_factory=dict_row) as cursor:
             await cursor.execute(statement("entry_update"), parameters)

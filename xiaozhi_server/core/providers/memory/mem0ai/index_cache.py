@@ -102,6 +102,8 @@ class IndexCache:
 
     def prefetch(self, user_id: str) -> None:
         """This owner will be asked about soon."""
+        if user_id in self._kept:
+            self._kept[user_id].used_at = time.monotonic()
         known = user_id in self._kept or user_id in self._loads or self._is_too_many(user_id)
         if self._listening and self._options.size_bytes and not known:
             self._start(user_id, None)
@@ -192,9 +194,8 @@ class IndexCache:
         if fresh:
             del self._loads[user_id]
         if loaded is not None:
-            self._keep(user_id, loaded, stale=not fresh)
-            if not fresh:
-                self._refresh_soon(user_id)
+            if fresh or self._is_stale(user_id):
+                self._keep(user_id, loaded, stale=not fresh)
             return loaded.index
         if whole:
             self._give_up(user_id)
@@ -213,12 +214,19 @@ class IndexCache:
         load = self._loads.get(user_id)
         return load is not None and load.task is asyncio.current_task()
 
+    def _is_stale(self, user_id: str) -> bool:
+        """Whether nothing is kept, or nothing better than what has been overtaken."""
+        kept = self._kept.get(user_id)
+        return kept is None or kept.stale
+
     def _keep(self, user_id: str, loaded: Loaded, *, stale: bool) -> None:
         before = self._kept.get(user_id)
         used_at = time.monotonic() if before is None else before.used_at
         self._drop(user_id)
         kept = self._kept[user_id] = _Kept(loaded, loaded.index.size_bytes, used_at, stale)
         self._size_bytes += kept.size_bytes
+        if stale:
+            self._refresh_soon(user_id)
         if len(loaded.index) > self._options.rows_many:
             self._tell_many(user_id)
         while self._size_bytes > self._options.size_bytes:

@@ -13,6 +13,8 @@ from .statements import statement
 
 logger = logging.getLogger(__name__)
 
+_DIMENSIONS_MAX = 4000  # of a graph in pgvector; vectors that are longer are compared one by one
+
 Connection = AsyncConnection[Any]
 
 # Building may take minutes, and a graph that does not fit into memory takes hours. No other worker helps: a container
@@ -30,22 +32,25 @@ async def build(connection: Connection, user_id: str, source: Source) -> None:
     await connection.execute(_SETTINGS)
     found = await _found(connection)
     near, words = names(user_id, source)
-    owner = sql.Literal(user_id)
-    vectors = sql.SQL(
+    # Without a list of what is not sorted in yet: every search would have to read it.
+    by_words = sql.SQL("gin (words) WITH (fastupdate = off) WHERE user_id = {}")
+    by_meaning = sql.SQL(
         "hnsw ((embedding::halfvec({})) halfvec_cosine_ops) WHERE user_id = {} AND embedder = {}::smallint"
     )
-    for name, definition in (
-        (near, vectors.format(sql.Literal(source.dimensions), owner, sql.Literal(source.embedder))),
-        # Without a list of what is not sorted in yet: every search would have to read it.
-        (words, sql.SQL("gin (words) WITH (fastupdate = off) WHERE user_id = {}").format(owner)),
-    ):
-        if found.get(name):
-            continue
-        if name in found:
-            await drop(connection, [name])
-        create = sql.SQL("CREATE INDEX CONCURRENTLY {} ON memory_entry USING ").format(sql.Identifier(name))
-        await connection.execute(create + definition)
-        logger.info("memory: built %s", name)
+    owner, number, dimensions = (sql.Literal(value) for value in (user_id, source.embedder, source.dimensions))
+    await _build_one(connection, words, found, by_words.format(owner))
+    if source.dimensions <= _DIMENSIONS_MAX:
+        await _build_one(connection, near, found, by_meaning.format(dimensions, owner, number))
+
+
+async def _build_one(connection: Connection, name: str, found: dict[str, bool], definition: sql.Composed) -> None:
+    if found.get(name):
+        return
+    if name in found:
+        await drop(connection, [name])
+    create = sql.SQL("CREATE INDEX CONCURRENTLY {} ON memory_entry USING ").format(sql.Identifier(name))
+    await connection.execute(create + definition)
+    logger.info("memory: built %s", name)
 
 
 async def drop(connection: Connection, names: Collection[str]) -> None:

@@ -17,6 +17,7 @@ from . import owner_index
 from .by_statement import condition, fetched, parameters_of, ranked
 from .owner_load import Source
 from .owner_search import Asked, Statistics
+from .pgstore import reading
 from .recall.rank import rarity
 from .records import FoundMemory
 from .statements import composed
@@ -26,10 +27,10 @@ Connection = AsyncConnection[Any]
 
 _NARROW = 40  # as many of the nearest and of those with the best words are ranked
 _WIDE = 120  # where the question has no word to go by
-_BESIDE = 15  # besides as many as are asked for, of so many of either the neighbours are fetched
-_NEAREST = 80  # hnsw.ef_search: so many are kept in view while the graph is walked
+_BESIDE = 8  # besides as many as are asked for, of so many of either the neighbours are fetched
+_NEAREST = 48  # hnsw.ef_search: so many are kept in view while the graph is walked
 _NEAREST_MAX = 1000  # what pgvector takes
-_WORDED_MAX = 300  # rows with the question's words that are compared
+_WORDED_MAX = 200  # rows with the question's words that are compared
 _TIMED_MAX = 500  # rows from the time that the question names that are compared
 _PAIRS_MAX = 4
 
@@ -83,13 +84,13 @@ class LargeSearch:
         }
         parameters = parameters_of(asked, self._source) | values | tokens | own
         parameters["timed_max"] = _TIMED_MAX // max(1, len(parameters["begins"]))
-        async with self._pool.connection() as connection:
+        async with reading(self._pool) as connection:
             await self._set_up(connection, width)
             # Planned anew each time: a plan for any owner cannot use the indexes of one.
             text = _statement(mine, worded, self._source.dimensions)
             found = await fetched(connection, text, parameters, prepare=False)
         whole = Statistics(words.size, words.mean_length, frequency)
-        return ranked(found, asked, limit, whole, self._source.dimensions)
+        return ranked(found, asked, limit, whole)
 
     async def _set_up(self, connection: Connection, width: int) -> None:
         """Once for each connection: without, the search is only somewhat less exact."""
@@ -103,7 +104,7 @@ class LargeSearch:
 @lru_cache(maxsize=64)
 def _statement(mine: str, worded: str, dimensions: int) -> bytes:
     chosen = composed("entry_chosen_large", mine=mine, worded=worded, dimensions=str(dimensions)).decode()
-    return composed("entry_search", chosen=chosen, mine=mine, columns=owner_index.COLUMNS, whole="NULL::json")
+    return composed("entry_search", chosen=chosen, mine=mine, columns=owner_index.COMPARED_COLUMNS, whole="NULL::json")
 
 
 def _worded(frequency: Mapping[int, int], size: int) -> tuple[str, dict[str, Any]]:

@@ -3,7 +3,7 @@
 The rows of an index may also be a part of an owner's, fetched by a statement for one question.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy.typing as npt
 from . import owner_rows, token_index
 from .embed import Vectors
 from .halfvec import Halves, halves_of, inverse_norms
-from .owner_rows import OwnerRows
+from .owner_rows import Id, OwnerRows
 from .recall.traits import traits_of
 from .records import StoredMemory
 from .token_index import TokenIndex, flat_words
@@ -21,11 +21,16 @@ from .token_index import TokenIndex, flat_words
 Indices = npt.NDArray[np.intp]
 Flags = npt.NDArray[np.bool_]
 
-# What `read` takes: the columns of the rows, then the words (how many, and which) and the vectors.
-COLUMNS = f"""{owner_rows.COLUMNS},
-       string_agg(int4send(cardinality(entry.words)), ''), string_agg(array_send(entry.words), ''),
+# What `read` takes: the columns of the rows, then the words (how many, and which) and the vectors; or instead of these
+# how near they are to the question's.
+_WORDS = f"""{owner_rows.COLUMNS},
+       string_agg(int4send(cardinality(entry.words)), ''), string_agg(array_send(entry.words), '')"""
+COLUMNS = f"""{_WORDS},
        string_agg(coalesce(CASE WHEN entry.embedder = %(embedder)s THEN halfvec_send(entry.embedding) END,
                            %(no_vector)s), '')"""
+COMPARED_COLUMNS = f"""{_WORDS},
+       string_agg(float8send(coalesce(CASE WHEN entry.embedder = %(embedder)s
+                                           THEN 1 - (entry.embedding <=> %(vector)s::halfvec) END, 'NaN')), '')"""
 WIDTH = owner_rows.WIDTH + 3
 
 _BYTES_PER_ROW = 50  # of the arrays that are not counted one by one
@@ -65,8 +70,8 @@ class OwnerIndex:
 
     rows: OwnerRows
     tokens: TokenIndex
-    halves: Halves
-    inverse_norm: Vectors
+    halves: Halves  # without dimensions where the database has compared them
+    nearness: Vectors  # what a product is multiplied with to be a cosine, or that itself; NaN where there is no vector
     saved: Flags
     features: Features
     ends_at: npt.NDArray[np.float64]
@@ -78,7 +83,7 @@ class OwnerIndex:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "first_end", float(self.ends_at.min(initial=np.inf)))
-        object.__setattr__(self, "comparable", not np.isnan(self.inverse_norm).any())
+        object.__setattr__(self, "comparable", not np.isnan(self.nearness).any())
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -100,7 +105,7 @@ class OwnerIndex:
             self.rows.take(order),
             self.tokens.take(order),
             self.halves[order],
-            self.inverse_norm[order],
+            self.nearness[order],
             self.saved[order],
             self.features.take(order),
             self.ends_at[order],
@@ -109,15 +114,16 @@ class OwnerIndex:
             self.speakers,
         )
 
-    def updated(self, changed: "OwnerIndex", lasting: Indices, now_s: float) -> "OwnerIndex":
-        """The saved rows that have not run out, with these `lasting` ones of `changed`; its others are gone."""
+    def updated(self, changed: "OwnerIndex", gone: Collection[Id], now_s: float) -> "OwnerIndex":
+        """The saved rows that have not run out, those of `changed` as they are there, without those that are `gone`."""
         kept = self.saved & (self.ends_at > now_s)
         if len(changed):
             new = set(changed.rows.id_list())
             kept &= np.array([id not in new for id in self.rows.id_list()], np.bool_)
         elif kept.all():
             return self
-        return joined([self.take(np.flatnonzero(kept)), changed.take(lasting)])
+        lasting = [row for row, id in enumerate(changed.rows.id_list()) if id not in gone]
+        return joined([self.take(np.flatnonzero(kept)), changed.take(np.array(lasting, np.intp))])
 
 
 def joined(parts: Sequence[OwnerIndex]) -> OwnerIndex:
@@ -129,7 +135,7 @@ def joined(parts: Sequence[OwnerIndex]) -> OwnerIndex:
         owner_rows.joined([part.rows for part in filled]),
         token_index.joined([part.tokens for part in filled]),
         np.concatenate([part.halves for part in filled]),
-        np.concatenate([part.inverse_norm for part in filled]),
+        np.concatenate([part.nearness for part in filled]),
         np.concatenate([part.saved for part in filled]),
         np.concatenate([part.features.traits for part in filled]),
         np.concatenate([part.features.length for part in filled]),
@@ -137,18 +143,18 @@ def joined(parts: Sequence[OwnerIndex]) -> OwnerIndex:
 
 
 def read(user_id: str, columns: Sequence[Any], dimensions: int) -> OwnerIndex:
-    """Saved rows, as a statement found them for COLUMNS."""
+    """Saved rows, as a statement found them for COLUMNS; without dimensions, for COMPARED_COLUMNS."""
     rows = owner_rows.read(user_id, columns)
     if not len(rows):
         return waiting(user_id, (), (), dimensions)
     lengths, words, vectors = columns[owner_rows.WIDTH : WIDTH]
     length = np.frombuffer(lengths, ">i4").astype(np.int32)
-    halves = halves_of(vectors, dimensions)
+    halves, nearness = _compared(vectors) if not dimensions else _comparable(vectors, dimensions)
     return _ordered(
         rows,
         token_index.index_of(len(rows), flat_words(words, length), np.repeat(np.arange(len(rows)), length)),
         halves,
-        inverse_norms(halves),
+        nearness,
         np.ones(len(rows), np.bool_),
         _traits(rows),
         length,
@@ -177,7 +183,7 @@ def _ordered(
     rows: OwnerRows,
     tokens: TokenIndex,
     halves: Halves,
-    inverse_norm: Vectors,
+    nearness: Vectors,
     saved: npt.NDArray[np.bool_],
     traits: npt.NDArray[np.uint8],
     length: npt.NDArray[np.int32],
@@ -186,9 +192,19 @@ def _ordered(
     scopes, scope = rows.scopes()
     speakers, speaker = rows.speakers()
     features = Features(traits, length, tokens.distinct(), rows.said_at_s, session, speaker)
-    index = OwnerIndex(rows, tokens, halves, inverse_norm, saved, features, rows.ends_at_s, scopes, scope, speakers)
+    index = OwnerIndex(rows, tokens, halves, nearness, saved, features, rows.ends_at_s, scopes, scope, speakers)
     order = np.lexsort((rows.ids[:, 1], rows.ids[:, 0], rows.positions, rows.times[:, 0], session))
     return index if bool((order[1:] > order[:-1]).all()) else index.take(order)
+
+
+def _comparable(vectors: bytes, dimensions: int) -> tuple[Halves, Vectors]:
+    halves = halves_of(vectors, dimensions)
+    return halves, inverse_norms(halves)
+
+
+def _compared(similarities: bytes) -> tuple[Halves, Vectors]:
+    nearness = np.frombuffer(similarities, ">f8").astype(np.float32)
+    return np.zeros((len(nearness), 0), np.int16), nearness
 
 
 def _traits(rows: OwnerRows) -> npt.NDArray[np.uint8]:

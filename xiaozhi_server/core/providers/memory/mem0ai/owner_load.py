@@ -5,10 +5,10 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from itertools import compress
 from typing import Any, TypeVar
 from uuid import UUID
 
-import numpy as np
 from psycopg import AsyncConnection
 from psycopg.rows import tuple_row
 from psycopg_pool import AsyncConnectionPool
@@ -18,6 +18,7 @@ from .halfvec import no_vector
 from .message import from_json
 from .outbox import OutboxEntry
 from .owner_index import OwnerIndex
+from .pgstore import reading
 from .recall.words import tokens_of
 from .records import StoredMemory
 from .statements import composed
@@ -69,7 +70,7 @@ class OwnerLoader:
 
     async def small(self, user_id: str) -> Loaded | None:
         """All of this owner's memories, if one statement brings them; else None."""
-        async with self._pool.connection() as connection:
+        async with reading(self._pool) as connection:
             page = await self._page(connection, user_id)
         index = owner_index.read(user_id, page, self._dimensions)
         return None if len(index) >= self._page_rows else self._loaded(index, page)
@@ -84,7 +85,7 @@ class OwnerLoader:
 
     async def newer(self, user_id: str, old: Loaded) -> Loaded | None:
         """The same brought up to date; None where that takes reading all of it again."""
-        async with self._pool.connection() as connection:
+        async with reading(self._pool) as connection:
             page = await self._page(connection, user_id, since=old.moment)
         if len(old.index) <= self._page_rows:
             return self._merged(user_id, old, page)
@@ -119,8 +120,8 @@ class OwnerLoader:
         if len(changed) >= self._page_rows:
             return None
         state = page[_STATE]
-        lasting = np.flatnonzero([not gone for gone in page[_GONE] or ()])
-        saved = old.index.updated(changed, lasting, time.time())
+        gone = set(compress(owner_rows.ids_in(owner_rows.sent_ids(page)), page[_GONE] or ()))
+        saved = old.index.updated(changed, gone, time.time())
         # What was deleted cannot be among what has changed.
         return self._loaded(saved, page) if len(saved) == state["size"] else None
 

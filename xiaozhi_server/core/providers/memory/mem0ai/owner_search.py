@@ -82,11 +82,13 @@ def search(index: OwnerIndex, asked: Asked, limit: int, whole: Statistics | None
 
 
 def _similarity(index: OwnerIndex, vector: Vectors | None) -> Vectors:
+    if not index.halves.shape[1]:
+        return index.nearness
     norm = 0.0 if vector is None else float(np.dot(vector, vector)) ** 0.5
     if vector is None or not norm:
         return np.full(len(index), np.nan, np.float32)
     near = dot(index.halves, vector / np.float32(norm))
-    near *= index.inverse_norm
+    near *= index.nearness
     return near
 
 

@@ -1,16 +1,18 @@
 """The rows of memory in PostgreSQL. Every statement names its owner; nothing here decides what is a good answer."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
 
-import numpy as np
 from psycopg import AsyncConnection
+from psycopg.pq import TransactionStatus
 from psycopg.rows import DictRow, dict_row
 from psycopg.types.json import Json
+from psycopg_pool import AsyncConnectionPool
 
 from . import bulk
-from .embed import Embedder, Vectors
+from .embed import Embedder
 from .halfvec import HalfVector
 from .records import NewMemory, StoredMemory
 from .scope import Scope
@@ -19,6 +21,22 @@ from .statements import statement
 Connection = AsyncConnection[Any]
 
 _MANY = 16  # rows from which on COPY is quicker
+
+
+@asynccontextmanager
+async def reading(pool: AsyncConnectionPool[Any]) -> AsyncIterator[Connection]:
+    """A connection for single statements: without a transaction around them they take a third of the round trips."""
+    async with pool.connection() as connection:
+        if connection.autocommit:
+            yield connection
+            return
+        await connection.set_autocommit(True)
+        try:
+            yield connection
+        finally:
+            # One that was broken off is thrown away by the pool.
+            if connection.info.transaction_status == TransactionStatus.IDLE:
+                await connection.set_autocommit(False)
 
 
 async def embedder_number(connection: Connection, embedder: Embedder) -> int:
@@ -42,34 +60,10 @@ async def present(connection: Connection, scope: Scope, ids: Sequence[UUID]) -> 
     return {row["id"] for row in await _rows(connection, "entry_present", {"user_id": scope.user_id, "ids": list(ids)})}
 
 
-async def newest(connection: Connection, scope: Scope, *, limit: int) -> list[StoredMemory]:
-    rows = await _rows(connection, "entry_list", {**_scope(scope), "id": None, "limit": limit})
-    return [memory_of(row) for row in rows]
-
-
-async def one(connection: Connection, scope: Scope, memory_id: UUID) -> StoredMemory | None:
-    rows = await _rows(connection, "entry_list", {**_scope(scope), "id": memory_id, "limit": 1})
-    return memory_of(rows[0]) if rows else None
-
-
-async def delete(connection: Connection, scope: Scope) -> int:
-    cursor = await connection.execute(statement("entry_delete"), _scope(scope))
-    return cursor.rowcount
-
-
-def vector_literal(vector: Vectors) -> str:
-    """A vector in pgvector's text form, as exact as half precision can be."""
-    return str(vector.astype(np.float16).tolist())
-
-
 async def _rows(connection: Connection, name: str, parameters: Mapping[str, Any]) -> Sequence[DictRow]:
     async with connection.cursor(row_factory=dict_row) as cursor:
         await cursor.execute(statement(name), parameters)
         return await cursor.fetchall()
-
-
-def _scope(scope: Scope) -> dict[str, str | None]:
-    return {"user_id": scope.user_id, "agent_id": scope.agent_id, "run_id": scope.run_id}
 
 
 def _parameters(new: NewMemory, embedder: int) -> dict[str, Any]:

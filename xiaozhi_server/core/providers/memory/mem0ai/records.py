@@ -49,15 +49,6 @@ class NewMemory:
 
 
 @dataclass(frozen=True, slots=True)
-class Hit:
-    """A row that may answer a question. `similarity` is the cosine, None where there is none."""
-
-    memory: StoredMemory
-    tokens: Sequence[int]
-    similarity: float | None
-
-
-@dataclass(frozen=True, slots=True)
 class FoundMemory:
     """A memory with how well it fits. `semantic_score` is None where only words could be compared."""
 

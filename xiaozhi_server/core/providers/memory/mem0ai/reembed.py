@@ -9,7 +9,7 @@ from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool
 
 from .embed import Embedder
-from .pgstore import vector_literal
+from .halfvec import HalfVector
 from .statements import statement
 
 Pool = AsyncConnectionPool[Any]
@@ -45,7 +45,7 @@ async def reembed(
             await cursor.executemany(
                 statement("entry_reembed"),
                 [
-                    {**row, "embedder": embedder_number, "embedding": vector_literal(vector)}
+                    {**row, "embedder": embedder_number, "embedding": HalfVector(vector)}
                     for row, vector in zip(rows, vectors, strict=True)
                 ],
             )

@@ -22,6 +22,7 @@ from .measured_floor import MeasuredFloor
 from .owner_index import OwnerIndex
 from .owner_load import OwnerLoader, Source
 from .owner_search import Asked, search
+from .pgstore import reading
 from .recall.rank import question_of
 from .recall_cache import RecallCache, answer_key
 from .records import FoundMemory
@@ -174,7 +175,7 @@ class Searcher:
     async def _speakers(self, user_id: str) -> Collection[str]:
         if (known := self._large.speakers(user_id)) is not None:
             return known
-        async with self._pool.connection() as connection:
+        async with reading(self._pool) as connection:
             return await speakers_of(connection, user_id)
 
     async def _found(self, index: OwnerIndex | None, asked: Asked, limit: int) -> list[FoundMemory]:
@@ -187,7 +188,7 @@ class Searcher:
             return await asyncio.get_running_loop().run_in_executor(self._executor, search, index, asked, limit)
         if (found := await self._large.search(asked, limit)) is not None:
             return found
-        async with self._pool.connection() as connection:
+        async with reading(self._pool) as connection:
             return await self._statements.search(connection, asked, limit)
 
     async def _query_vector(self, query: str, timeout_s: float) -> Vectors | None:

@@ -47,6 +47,12 @@ _RELATIVE = (
     (re.compile(r"\bthis year\b|今年"), 366, 0),
     (re.compile(r"\b(?:last|past) year\b|去年"), 731, 300),
 )
+# Without one of these no pattern fits. Most questions have none, and looking for these takes hardly any time.
+_HINTS = (
+    *(month[:3] for month in _MONTHS), "day", "night", "morning", "noon", "evening", "week", "month", "year", "ago",
+    "今", "昨", "前", "周", "月", "年", "礼拜", "星期",
+)  # fmt: skip
+_DIGIT = re.compile(r"\d")
 _SECONDS_OF_A_DAY = 86400.0
 _SECONDS_OF_A_YEAR = 365 * _SECONDS_OF_A_DAY
 _YEARS_MAX = 20  # a day without a year is not looked for in more of them
@@ -93,8 +99,13 @@ class AskedTime:
         ]
 
 
+_NO_TIME = AskedTime()
+
+
 def asked_time(text: str) -> AskedTime:
     plain = folded(text)
+    if not _DIGIT.search(plain) and not any(hint in plain for hint in _HINTS):
+        return _NO_TIME
     return AskedTime(tuple(dict.fromkeys(_calendar_times(plain))), tuple(_days_ago(plain)))
 
 

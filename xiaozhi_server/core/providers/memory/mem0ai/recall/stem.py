@@ -4,6 +4,7 @@ Both the question and the memory pass through it, so a stem need not be a word: 
 """
 
 import re
+from functools import lru_cache
 
 _SHORTEST = 3  # a shorter remainder says too little to be the same word
 _VOWEL = re.compile(r"[aeiouy]")
@@ -31,6 +32,7 @@ _ENDINGS = (
 )  # fmt: skip
 
 
+@lru_cache(maxsize=20_000)  # people use the same words again and again
 def stem(word: str) -> str:
     """The stem of one lower-case Latin word."""
     if word in _IRREGULAR:
