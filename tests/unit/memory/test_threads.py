@@ -107,3 +107,13 @@ def test_a_hanging_call_does_not_outlive_the_program() -> None:
     gate.set()  # the loop is closed when the answer comes: it is dropped
     left.join(5)
     assert not left.is_alive()
+
+
+async def test_it_is_quiet_once_nothing_runs_those_left_behind_included(gate: threading.Event) -> None:
+    threads = Threads("test", 1)
+    assert await threads.quiet(timeout_s=0)
+    with pytest.raises(TimeoutError):
+        await threads.run(gate.wait, timeout_s=0.02)
+    assert not await threads.quiet(timeout_s=0.02)
+    gate.set()
+    assert await threads.quiet(timeout_s=5)

@@ -38,6 +38,10 @@ class Mem0Bridge:
 
         return await self._threads.run(work, timeout_s=timeout_s)
 
+    async def quiet(self, *, timeout_s: float) -> bool:
+        """Wait until nothing runs; False if something still does."""
+        return await self._threads.quiet(timeout_s=timeout_s)
+
 
 def load_mem0(folder: Path) -> None:
     """Import mem0. It reads its settings from the environment while it is imported, so those come first."""

@@ -44,6 +44,10 @@ class Reranker:
         found = await search(max(limit, self._options.candidates) if limit > 0 else limit)
         return (await self._ordered(query, found))[:limit] if len(found) > 1 else found
 
+    async def quiet(self, *, timeout_s: float) -> bool:
+        """Wait until it is not asked any more: where one text fails, the others may still be under way."""
+        return await self._threads.quiet(timeout_s=timeout_s)
+
     async def _ordered(self, query: str, found: list[FoundMemory]) -> list[FoundMemory]:
         try:
             async with asyncio.timeout(self._options.timeout_s):

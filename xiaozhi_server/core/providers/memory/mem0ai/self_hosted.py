@@ -48,6 +48,7 @@ T = TypeVar("T")
 PARTS = ("llm", "embedder", "vector_store", "reranker")
 
 _OPEN_TIMEOUT_S = 60.0  # loading a library and reaching a store
+_QUIET_TIMEOUT_S = 2.0  # then what still hangs is broken off by closing its client
 _FIND_TIMEOUT_S = 10.0
 _OURS = (PROVIDER, "embedded")
 _OF_OUR_OPENAI = frozenset({"model", "api_key", "openai_base_url", "embedding_dims"})
@@ -191,7 +192,7 @@ class _Opening:
         options, observer = self._options.extraction, self._around.observer
         llm = await self._run(lambda: open_llm(self._parts["llm"], timeout_s=options.timeout_s))
         count_tokens(llm)
-        self._opened.push_async_callback(self._close, llm)
+        self._opened.push_async_callback(self._close, llm, self._bridge)
         return Mem0Extractor(self._bridge, llm, ObservedEmbedder(embedder, observer), find_for, options, observer)
 
     async def _reranker(self) -> Reranker | None:
@@ -199,8 +200,9 @@ class _Opening:
         if part is None:
             return None
         model = await self._run(lambda: open_reranker(part, timeout_s=options.timeout_s))
-        self._opened.push_async_callback(self._close, getattr(model, "llm", model))
-        return Reranker(model, options)
+        reranker = Reranker(model, options)
+        self._opened.push_async_callback(self._close, getattr(model, "llm", model), reranker)
+        return reranker
 
     async def _own_store(self, embedder: Embedder) -> FindFor:
         """Our table as mem0 sees it."""
@@ -220,7 +222,10 @@ class _Opening:
 
         return find_for
 
-    async def _close(self, model: Any) -> None:
+    async def _close(self, model: Any, asked_by: Mem0Bridge | Reranker | None = None) -> None:
+        """Not while it is asked: a request that begins meanwhile would leave its connection behind."""
+        if asked_by is not None:
+            await asked_by.quiet(timeout_s=_QUIET_TIMEOUT_S)
         client = getattr(model, "client", None)
         if callable(close := getattr(client, "close", None)):
             await self._run(close)

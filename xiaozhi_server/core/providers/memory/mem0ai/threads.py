@@ -26,6 +26,9 @@ class Threads:
         self._name = name
         self._free = asyncio.Semaphore(count)
         self._left_behind = 0
+        self._running = 0
+        self._quiet = asyncio.Event()
+        self._quiet.set()
 
     @property
     def left_behind(self) -> int:
@@ -42,9 +45,21 @@ class Threads:
         due_at = asyncio.get_running_loop().time() + timeout_s
         async with asyncio.timeout_at(due_at):
             await self._free.acquire()
+        self._running += 1
+        self._quiet.clear()
         return await _Call(job, self._ended, self._left).begun(self._name, due_at)
 
+    async def quiet(self, *, timeout_s: float) -> bool:
+        """Wait until no call runs any more, those left behind included; False if one still does."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._quiet.wait()
+        return self._quiet.is_set()
+
     def _ended(self, was_left: bool) -> None:
+        self._running -= 1
+        if not self._running:
+            self._quiet.set()
         if was_left:
             self._left_behind -= 1
         else:
