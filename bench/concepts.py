@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from xiaozhi_server.core.providers.memory.mem0ai.embed import Vectors
+from xiaozhi_server.core.providers.memory.mem0ai.embedding.embed import Vectors
 from xiaozhi_server.core.providers.memory.mem0ai.recall.folding import folded
 from xiaozhi_server.core.providers.memory.mem0ai.recall.words import token_of, words_of
 

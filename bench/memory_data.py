@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 
 from xiaozhi_server.core.providers.memory.base import SpokenMessage
-from xiaozhi_server.core.providers.memory.mem0ai.embed import Vectors
-from xiaozhi_server.core.providers.memory.mem0ai.minilm import MiniLmEmbedder
+from xiaozhi_server.core.providers.memory.mem0ai.embedding.embed import Vectors
+from xiaozhi_server.core.providers.memory.mem0ai.embedding.minilm import MiniLmEmbedder
 
 _FIRST_DAY = datetime(2026, 1, 1, 8, 0, tzinfo=UTC)
 _TALK = 20  # lines of one session

@@ -33,15 +33,15 @@ from xiaozhi_server.core.providers.memory.mem0ai import (
     MemoryEngine,
     MiniLmEmbedder,
     SearchOptions,
-    pgstore,
 )
-from xiaozhi_server.core.providers.memory.mem0ai.embed import Vectors
-from xiaozhi_server.core.providers.memory.mem0ai.halfvec import HalfVector
+from xiaozhi_server.core.providers.memory.mem0ai.embedding.embed import Vectors
 from xiaozhi_server.core.providers.memory.mem0ai.message import memory_id
 from xiaozhi_server.core.providers.memory.mem0ai.recall.words import tokens_of
 from xiaozhi_server.core.providers.memory.mem0ai.records import NewMemory
+from xiaozhi_server.core.providers.memory.mem0ai.rows import pgstore
+from xiaozhi_server.core.providers.memory.mem0ai.rows.halfvec import HalfVector
+from xiaozhi_server.core.providers.memory.mem0ai.saving.verbatim import row_of
 from xiaozhi_server.core.providers.memory.mem0ai.scope import Scope
-from xiaozhi_server.core.providers.memory.mem0ai.verbatim import row_of
 from xiaozhi_server.store.embedded import EmbeddedPostgres
 
 T = TypeVar("T")

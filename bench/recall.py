@@ -26,7 +26,10 @@ from bench.dialogues import Dialogue, Question, read_dialogues
 from bench.household import Household, HouseholdQuestion, read_household
 from xiaozhi_server.core.providers.memory.base import SpokenMessage
 from xiaozhi_server.core.providers.memory.mem0ai import Embedder, MemoryEngine, MiniLmEmbedder
-from xiaozhi_server.core.providers.memory.mem0ai.embed_openai import OpenAiEmbedderConfig, open_openai_embedder
+from xiaozhi_server.core.providers.memory.mem0ai.embedding.embed_openai import (
+    OpenAiEmbedderConfig,
+    open_openai_embedder,
+)
 from xiaozhi_server.store.embedded import EmbeddedPostgres
 
 _WIDTHS = (5, 10, 20)

@@ -20,12 +20,12 @@ from psycopg_pool import PoolTimeout
 from .cli_database import opened_database
 from .cli_output import failed, shown, table
 from .core.providers.memory.base import SpokenMessage
-from .core.providers.memory.mem0ai.embed_openai import EmbedderError
+from .core.providers.memory.mem0ai.by_mem0.mem0_parts import ProviderConfigError
+from .core.providers.memory.mem0ai.embedding.embed_openai import EmbedderError
 from .core.providers.memory.mem0ai.engine import MemoryEngine
 from .core.providers.memory.mem0ai.errors import MemoryInputError, MemoryNotFoundError
-from .core.providers.memory.mem0ai.mem0_parts import ProviderConfigError
-from .core.providers.memory.mem0ai.outbox import DeadLetter
 from .core.providers.memory.mem0ai.records import StoredMemory
+from .core.providers.memory.mem0ai.saving.outbox import DeadLetter
 from .core.providers.memory.mem0ai.self_hosted import SelfHosted, Surroundings, open_self_hosted
 from .logs import setup_console_warnings
 from .memory_plan import MemoryPlan, plan_memory

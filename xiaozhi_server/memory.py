@@ -13,16 +13,16 @@ from loguru import logger
 from .core.ports import Binding
 from .core.providers.llm.base import ChatMessage, Llm, TextDelta
 from .core.providers.memory.base import MemoryProvider
-from .core.providers.memory.mem0ai.embed_openai import EmbedderError
+from .core.providers.memory.mem0ai.by_mem0.mem0_parts import ProviderConfigError
+from .core.providers.memory.mem0ai.embedding.embed_openai import EmbedderError
+from .core.providers.memory.mem0ai.embedding.minilm import MiniLmEmbedder
 from .core.providers.memory.mem0ai.engine import EngineOptions, MakeSaver, MemoryEngine
 from .core.providers.memory.mem0ai.engine_port import RecallEngine
-from .core.providers.memory.mem0ai.mem0_parts import ProviderConfigError
+from .core.providers.memory.mem0ai.finding.recall_cache import RecallCache
+from .core.providers.memory.mem0ai.finding.search import SearchOptions
 from .core.providers.memory.mem0ai.mem0ai import Mem0aiMemory, ProviderOptions
-from .core.providers.memory.mem0ai.minilm import MiniLmEmbedder
 from .core.providers.memory.mem0ai.observe import MemoryObserver
 from .core.providers.memory.mem0ai.platform import PlatformEngine
-from .core.providers.memory.mem0ai.recall_cache import RecallCache
-from .core.providers.memory.mem0ai.search import SearchOptions
 from .core.providers.memory.mem0ai.self_hosted import SelfHostedOptions, Surroundings, open_self_hosted
 from .core.providers.memory.mem_local_short import LocalShortMemory, SummaryEngine, SummaryOptions
 from .memory_plan import MemoryPlan
@@ -177,7 +177,7 @@ class _Opening:
         url = entry.redis_url.get_secret_value()
         if not url:
             return None
-        from .core.providers.memory.mem0ai.recall_cache_redis import RedisCache
+        from .core.providers.memory.mem0ai.finding.recall_cache_redis import RedisCache
 
         try:
             cache = RedisCache(url, ttl_s=entry.ttl_s)

@@ -12,10 +12,10 @@ from psycopg_pool import AsyncConnectionPool
 
 from tests.integration.memory.gathering_saver import GatheringSaver
 from xiaozhi_server.core.providers.memory.mem0ai import Embedder, EngineOptions, MemoryEngine, MiniLmEmbedder
-from xiaozhi_server.core.providers.memory.mem0ai.drain import DrainOptions
-from xiaozhi_server.core.providers.memory.mem0ai.saver import BatchPolicy
+from xiaozhi_server.core.providers.memory.mem0ai.saving.drain import DrainOptions
+from xiaozhi_server.core.providers.memory.mem0ai.saving.saver import BatchPolicy
+from xiaozhi_server.core.providers.memory.mem0ai.saving.verbatim import VerbatimSaver
 from xiaozhi_server.core.providers.memory.mem0ai.testing import WordEmbedder
-from xiaozhi_server.core.providers.memory.mem0ai.verbatim import VerbatimSaver
 
 Pool = AsyncConnectionPool[AsyncConnection[Any]]
 

@@ -6,9 +6,9 @@ from typing import Any
 
 from psycopg import AsyncConnection
 
-from xiaozhi_server.core.providers.memory.mem0ai.outbox import Batch
-from xiaozhi_server.core.providers.memory.mem0ai.saver import BatchPolicy
-from xiaozhi_server.core.providers.memory.mem0ai.verbatim import VerbatimSaver
+from xiaozhi_server.core.providers.memory.mem0ai.saving.outbox import Batch
+from xiaozhi_server.core.providers.memory.mem0ai.saving.saver import BatchPolicy
+from xiaozhi_server.core.providers.memory.mem0ai.saving.verbatim import VerbatimSaver
 
 
 class GatheringSaver:

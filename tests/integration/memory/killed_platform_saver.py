@@ -13,7 +13,7 @@ from psycopg_pool import AsyncConnectionPool
 from tests.integration.memory.platform_world import QUICK, TEAL, said
 from xiaozhi_server.core.providers.memory.mem0ai.platform import PlatformApi, PlatformEngine, PlatformOptions, sends
 from xiaozhi_server.core.providers.memory.mem0ai.platform.saver import PlatformSaver
-from xiaozhi_server.core.providers.memory.mem0ai.saver import BatchPolicy
+from xiaozhi_server.core.providers.memory.mem0ai.saving.saver import BatchPolicy
 
 
 def die(*_: Any) -> None:

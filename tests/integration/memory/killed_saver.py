@@ -17,12 +17,14 @@ from psycopg_pool import AsyncConnectionPool
 
 from tests.integration.memory.gathering_saver import GatheringSaver
 from xiaozhi_server.core.providers.memory.base import SpokenMessage
-from xiaozhi_server.core.providers.memory.mem0ai import EngineOptions, MemoryEngine, outbox, pgstore
-from xiaozhi_server.core.providers.memory.mem0ai.drain import DrainOptions
-from xiaozhi_server.core.providers.memory.mem0ai.embed import Vectors
-from xiaozhi_server.core.providers.memory.mem0ai.saver import BatchPolicy
+from xiaozhi_server.core.providers.memory.mem0ai import EngineOptions, MemoryEngine
+from xiaozhi_server.core.providers.memory.mem0ai.embedding.embed import Vectors
+from xiaozhi_server.core.providers.memory.mem0ai.rows import pgstore
+from xiaozhi_server.core.providers.memory.mem0ai.saving import outbox
+from xiaozhi_server.core.providers.memory.mem0ai.saving.drain import DrainOptions
+from xiaozhi_server.core.providers.memory.mem0ai.saving.saver import BatchPolicy
+from xiaozhi_server.core.providers.memory.mem0ai.saving.verbatim import VerbatimSaver
 from xiaozhi_server.core.providers.memory.mem0ai.testing import WordEmbedder
-from xiaozhi_server.core.providers.memory.mem0ai.verbatim import VerbatimSaver
 
 FACTS = {"turn-1": "My favourite colour is teal.", "turn-2": "My favourite drink is cocoa."}
 POLICY = BatchPolicy(idle_s=3600.0, timeout_s=0.5)

@@ -14,11 +14,11 @@ from psycopg_pool import AsyncConnectionPool
 from firmware_sim.cloud import StandInCloud
 from xiaozhi_server.core.providers.memory.base import SpokenMessage
 from xiaozhi_server.core.providers.memory.mem0ai import EngineOptions, MemoryEngine
-from xiaozhi_server.core.providers.memory.mem0ai.drain import DrainOptions
-from xiaozhi_server.core.providers.memory.mem0ai.extract_by_mem0 import ExtractionOptions
+from xiaozhi_server.core.providers.memory.mem0ai.by_mem0.extract_by_mem0 import ExtractionOptions
+from xiaozhi_server.core.providers.memory.mem0ai.by_mem0.other_stores import OtherStoreEngine
 from xiaozhi_server.core.providers.memory.mem0ai.observe import MemoryObserver, NoObserver
-from xiaozhi_server.core.providers.memory.mem0ai.other_stores import OtherStoreEngine
-from xiaozhi_server.core.providers.memory.mem0ai.saver import BatchPolicy
+from xiaozhi_server.core.providers.memory.mem0ai.saving.drain import DrainOptions
+from xiaozhi_server.core.providers.memory.mem0ai.saving.saver import BatchPolicy
 from xiaozhi_server.core.providers.memory.mem0ai.self_hosted import (
     SelfHosted,
     SelfHostedOptions,

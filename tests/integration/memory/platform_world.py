@@ -14,10 +14,10 @@ from tests.support.tcp_proxy import TcpProxy
 from tests.support.waiting import until
 from xiaozhi_server.core.providers.memory.base import SpokenMessage
 from xiaozhi_server.core.providers.memory.mem0ai import Mem0aiMemory, MemoryEngine, ProviderOptions
-from xiaozhi_server.core.providers.memory.mem0ai.drain import DrainOptions
 from xiaozhi_server.core.providers.memory.mem0ai.engine import MakeSaver
 from xiaozhi_server.core.providers.memory.mem0ai.platform import PlatformEngine, PlatformOptions
-from xiaozhi_server.core.providers.memory.mem0ai.saver import BatchPolicy
+from xiaozhi_server.core.providers.memory.mem0ai.saving.drain import DrainOptions
+from xiaozhi_server.core.providers.memory.mem0ai.saving.saver import BatchPolicy
 
 Pool = AsyncConnectionPool[AsyncConnection[Any]]
 OpenFallback = Callable[[MakeSaver], MemoryEngine]

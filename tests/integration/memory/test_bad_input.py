@@ -15,7 +15,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from xiaozhi_server.core.providers.memory.base import SpokenMessage
 from xiaozhi_server.core.providers.memory.mem0ai import MemoryEngine, MemoryInputError, StoredMemory
-from xiaozhi_server.core.providers.memory.mem0ai.embed import Vectors
+from xiaozhi_server.core.providers.memory.mem0ai.embedding.embed import Vectors
 from xiaozhi_server.core.providers.memory.mem0ai.errors import (
     InvalidCursorError,
     InvalidDateError,

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from tests.integration.memory.conftest import StartGathering
 from xiaozhi_server.core.providers.memory.base import SpokenMessage
 from xiaozhi_server.core.providers.memory.mem0ai import Mem0aiMemory, MemoryEngine
-from xiaozhi_server.core.providers.memory.mem0ai.drain import DrainOptions
-from xiaozhi_server.core.providers.memory.mem0ai.saver import BatchPolicy
+from xiaozhi_server.core.providers.memory.mem0ai.saving.drain import DrainOptions
+from xiaozhi_server.core.providers.memory.mem0ai.saving.saver import BatchPolicy
 
 NEVER = 3600.0
 QUICK = DrainOptions(first_retry_s=0.02, longest_retry_s=0.05, idle_pause_s=0.05, attempts_together=2)

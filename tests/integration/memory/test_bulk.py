@@ -11,9 +11,10 @@ from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
 from xiaozhi_server.core.providers.memory.base import SpokenMessage
-from xiaozhi_server.core.providers.memory.mem0ai import MemoryEngine, StoredMemory, bulk, listing, pgstore
+from xiaozhi_server.core.providers.memory.mem0ai import MemoryEngine, StoredMemory
 from xiaozhi_server.core.providers.memory.mem0ai.filters import parse
 from xiaozhi_server.core.providers.memory.mem0ai.records import NewMemory
+from xiaozhi_server.core.providers.memory.mem0ai.rows import bulk, listing, pgstore
 from xiaozhi_server.core.providers.memory.mem0ai.scope import Scope
 from xiaozhi_server.core.providers.memory.mem0ai.testing import WordEmbedder
 

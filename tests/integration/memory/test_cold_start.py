@@ -12,7 +12,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from xiaozhi_server.core.providers.memory.base import SpokenMessage
 from xiaozhi_server.core.providers.memory.mem0ai import EngineOptions, Mem0aiMemory, MemoryEngine, MiniLmEmbedder
-from xiaozhi_server.core.providers.memory.mem0ai.embed import Vectors
+from xiaozhi_server.core.providers.memory.mem0ai.embedding.embed import Vectors
 from xiaozhi_server.core.providers.memory.mem0ai.observe import NoObserver
 from xiaozhi_server.core.providers.memory.mem0ai.testing import WordEmbedder
 

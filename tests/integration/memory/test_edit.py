@@ -19,7 +19,7 @@ from xiaozhi_server.core.providers.memory.mem0ai import (
     StoredMemory,
     cursor_of,
 )
-from xiaozhi_server.core.providers.memory.mem0ai.embed import Vectors
+from xiaozhi_server.core.providers.memory.mem0ai.embedding.embed import Vectors
 from xiaozhi_server.core.providers.memory.mem0ai.filters import parse
 from xiaozhi_server.core.providers.memory.mem0ai.testing import WordEmbedder
 

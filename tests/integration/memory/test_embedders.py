@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 
 from firmware_sim.cloud import Fault, StandInCloud
-from xiaozhi_server.core.providers.memory.mem0ai.embed import Vectors
-from xiaozhi_server.core.providers.memory.mem0ai.embed_mem0 import Mem0Embedder
-from xiaozhi_server.core.providers.memory.mem0ai.embed_openai import (
+from xiaozhi_server.core.providers.memory.mem0ai.embedding.embed import Vectors
+from xiaozhi_server.core.providers.memory.mem0ai.embedding.embed_mem0 import Mem0Embedder
+from xiaozhi_server.core.providers.memory.mem0ai.embedding.embed_openai import (
     EmbedderError,
     OpenAiEmbedder,
     OpenAiEmbedderConfig,
     open_openai_embedder,
 )
-from xiaozhi_server.core.providers.memory.mem0ai.kept_vectors import KeptVectors
+from xiaozhi_server.core.providers.memory.mem0ai.embedding.kept_vectors import KeptVectors
 from xiaozhi_server.core.providers.memory.mem0ai.testing import WordEmbedder
 
 

@@ -19,8 +19,8 @@ from xiaozhi_server.core.providers.memory.mem0ai import (
     MiniLmEmbedder,
     OutboxFullError,
 )
-from xiaozhi_server.core.providers.memory.mem0ai.drain import DrainOptions
-from xiaozhi_server.core.providers.memory.mem0ai.embed import Vectors
+from xiaozhi_server.core.providers.memory.mem0ai.embedding.embed import Vectors
+from xiaozhi_server.core.providers.memory.mem0ai.saving.drain import DrainOptions
 from xiaozhi_server.core.providers.memory.mem0ai.testing import WordEmbedder
 
 Pool = AsyncConnectionPool[AsyncConnection[Any]]

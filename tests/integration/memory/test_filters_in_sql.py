@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from psycopg import AsyncConnection
 from psycopg.rows import dict_row
 
-from xiaozhi_server.core.providers.memory.mem0ai import pgstore
 from xiaozhi_server.core.providers.memory.mem0ai.filters import parse
 from xiaozhi_server.core.providers.memory.mem0ai.metadata import checked_metadata
 from xiaozhi_server.core.providers.memory.mem0ai.records import StoredMemory
+from xiaozhi_server.core.providers.memory.mem0ai.rows import pgstore
 from xiaozhi_server.core.providers.memory.mem0ai.statements import MIGRATIONS
 from xiaozhi_server.core.providers.memory.migrate import apply_migrations
 

@@ -13,7 +13,7 @@ from psycopg_pool import AsyncConnectionPool
 from tests.support.waiting import until
 from xiaozhi_server.core.providers.memory.base import SpokenMessage
 from xiaozhi_server.core.providers.memory.mem0ai import EngineOptions, FoundMemory, MemoryEngine, SearchOptions
-from xiaozhi_server.core.providers.memory.mem0ai.drain import DrainOptions
+from xiaozhi_server.core.providers.memory.mem0ai.saving.drain import DrainOptions
 from xiaozhi_server.core.providers.memory.mem0ai.testing import WordEmbedder
 
 Pool = AsyncConnectionPool[AsyncConnection[Any]]

@@ -15,9 +15,10 @@ from psycopg_pool import AsyncConnectionPool
 
 from tests.support.waiting import until
 from xiaozhi_server.core.providers.memory.base import SpokenMessage
-from xiaozhi_server.core.providers.memory.mem0ai import EngineOptions, MemoryEngine, changes
-from xiaozhi_server.core.providers.memory.mem0ai.drain import DrainOptions
-from xiaozhi_server.core.providers.memory.mem0ai.index_cache import IndexCache
+from xiaozhi_server.core.providers.memory.mem0ai import EngineOptions, MemoryEngine
+from xiaozhi_server.core.providers.memory.mem0ai.finding import changes
+from xiaozhi_server.core.providers.memory.mem0ai.finding.index_cache import IndexCache
+from xiaozhi_server.core.providers.memory.mem0ai.saving.drain import DrainOptions
 
 Pool = AsyncConnectionPool[AsyncConnection[Any]]
 NOW = datetime.now(UTC)

@@ -20,9 +20,8 @@ from xiaozhi_server.core.providers.memory.mem0ai import (
     FoundMemory,
     MemoryEngine,
     SearchOptions,
-    large,
-    search,
 )
+from xiaozhi_server.core.providers.memory.mem0ai.finding import large, search
 
 Pool = AsyncConnectionPool[AsyncConnection[Any]]
 LARGE = EngineOptions(search=SearchOptions(index_rows_max=100))

@@ -8,8 +8,8 @@ import pytest
 from firmware_sim.cloud import StandInCloud
 from tests.integration.memory.mem0_world import Pool, embedder, llm, opened_self_hosted, said, saved, self_hosted
 from xiaozhi_server.core.providers.memory.mem0ai import MemoryEngine
-from xiaozhi_server.core.providers.memory.mem0ai.mem0_parts import ProviderConfigError
-from xiaozhi_server.core.providers.memory.mem0ai.other_stores import OtherStoreEngine
+from xiaozhi_server.core.providers.memory.mem0ai.by_mem0.mem0_parts import ProviderConfigError
+from xiaozhi_server.core.providers.memory.mem0ai.by_mem0.other_stores import OtherStoreEngine
 
 SECRET = "sk-very-secret"
 

@@ -27,7 +27,7 @@ from tests.integration.memory.mem0_world import (
 from xiaozhi_server.core.providers.memory.base import SpokenMessage
 from xiaozhi_server.core.providers.memory.mem0ai import MemoryEngine
 from xiaozhi_server.core.providers.memory.mem0ai.observe import MemoryObserver, NoObserver
-from xiaozhi_server.core.providers.memory.mem0ai.saver import BatchPolicy
+from xiaozhi_server.core.providers.memory.mem0ai.saving.saver import BatchPolicy
 from xiaozhi_server.core.providers.memory.mem0ai.self_hosted import SelfHostedOptions
 
 PATIENT = replace(QUICK, extraction=replace(QUICK.extraction, timeout_s=0.3))

@@ -10,8 +10,8 @@ import pytest
 
 from firmware_sim.cloud import Fault, StandInCloud
 from tests.integration.memory.mem0_world import QUICK, Engine, Pool, embedder, llm, said, self_hosted
+from xiaozhi_server.core.providers.memory.mem0ai.by_mem0.rerank import Reranker, RerankOptions
 from xiaozhi_server.core.providers.memory.mem0ai.records import FoundMemory
-from xiaozhi_server.core.providers.memory.mem0ai.rerank import Reranker, RerankOptions
 
 # The reranker counts words and nothing else. For us an answer that only repeats the question tells nothing.
 ASKED = "Do I like tea?"

@@ -14,9 +14,12 @@ import pytest
 from firmware_sim.cloud import StandInCloud
 from tests.integration.memory.mem0_world import MODEL, Pool, embedder, llm, said
 from xiaozhi_server.core.providers.memory.mem0ai import InvalidIdError, MemoryEngine
-from xiaozhi_server.core.providers.memory.mem0ai.embed_openai import OpenAiEmbedderConfig, open_openai_embedder
+from xiaozhi_server.core.providers.memory.mem0ai.by_mem0.mem0_register import PROVIDER, register
+from xiaozhi_server.core.providers.memory.mem0ai.embedding.embed_openai import (
+    OpenAiEmbedderConfig,
+    open_openai_embedder,
+)
 from xiaozhi_server.core.providers.memory.mem0ai.errors import InvalidFilterError, MemoryInputError
-from xiaozhi_server.core.providers.memory.mem0ai.mem0_register import PROVIDER, register
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,18 +14,18 @@ import pytest
 
 from tests.integration.memory.mem0_world import QUICK, Engine, Pool, said, saved
 from xiaozhi_server.core.providers.memory.mem0ai import InvalidIdError, MemoryEngine
-from xiaozhi_server.core.providers.memory.mem0ai.bridge import load_mem0
+from xiaozhi_server.core.providers.memory.mem0ai.by_mem0.bridge import load_mem0
+from xiaozhi_server.core.providers.memory.mem0ai.by_mem0.mem0_parts import Part, open_vector_store
+from xiaozhi_server.core.providers.memory.mem0ai.by_mem0.other_store import OtherStore, StoreFailedError
+from xiaozhi_server.core.providers.memory.mem0ai.by_mem0.other_stores import OtherStoreEngine
 from xiaozhi_server.core.providers.memory.mem0ai.errors import (
     InvalidFilterError,
     InvalidMetadataError,
     MemoryNotFoundError,
 )
 from xiaozhi_server.core.providers.memory.mem0ai.filters import parse
-from xiaozhi_server.core.providers.memory.mem0ai.listing import cursor_of
-from xiaozhi_server.core.providers.memory.mem0ai.mem0_parts import Part, open_vector_store
-from xiaozhi_server.core.providers.memory.mem0ai.other_store import OtherStore, StoreFailedError
-from xiaozhi_server.core.providers.memory.mem0ai.other_stores import OtherStoreEngine
 from xiaozhi_server.core.providers.memory.mem0ai.records import StoredMemory
+from xiaozhi_server.core.providers.memory.mem0ai.rows.listing import cursor_of
 from xiaozhi_server.core.providers.memory.mem0ai.scope import Scope
 from xiaozhi_server.core.providers.memory.mem0ai.testing import WordEmbedder
 

@@ -15,8 +15,8 @@ from xiaozhi_server.core.providers.llm.base import ChatMessage, TextDelta
 from xiaozhi_server.core.providers.llm.openai import OpenAiLlm, OpenAiLlmConfig
 from xiaozhi_server.core.providers.memory.base import SpokenMessage
 from xiaozhi_server.core.providers.memory.mem0ai import InvalidIdError
-from xiaozhi_server.core.providers.memory.mem0ai.drain import DrainOptions
-from xiaozhi_server.core.providers.memory.mem0ai.saver import BatchPolicy
+from xiaozhi_server.core.providers.memory.mem0ai.saving.drain import DrainOptions
+from xiaozhi_server.core.providers.memory.mem0ai.saving.saver import BatchPolicy
 from xiaozhi_server.core.providers.memory.mem_local_short import LocalShortMemory, SummaryEngine, SummaryOptions
 
 AT_ONCE = SummaryOptions(policy=BatchPolicy(exchanges=1), drain=DrainOptions(first_retry_s=0.05, idle_pause_s=0.05))

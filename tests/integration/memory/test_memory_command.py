@@ -16,7 +16,7 @@ import pytest
 from tests.support.server_process import PROJECT, ServerProcess
 from xiaozhi_server.core.providers.memory.base import SpokenMessage
 from xiaozhi_server.core.providers.memory.mem0ai import EngineOptions, MemoryEngine, MiniLmEmbedder
-from xiaozhi_server.core.providers.memory.mem0ai.drain import DrainOptions
+from xiaozhi_server.core.providers.memory.mem0ai.saving.drain import DrainOptions
 from xiaozhi_server.core.providers.memory.mem0ai.testing import WordEmbedder
 
 LIMIT_S = 60.0

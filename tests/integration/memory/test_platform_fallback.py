@@ -25,7 +25,7 @@ from tests.integration.memory.platform_world import (
 from tests.support.tcp_proxy import LinkFault
 from tests.support.waiting import until
 from xiaozhi_server.core.providers.memory.mem0ai import EngineOptions, Mem0aiMemory, MemoryEngine
-from xiaozhi_server.core.providers.memory.mem0ai.embed import Embedder, Vectors
+from xiaozhi_server.core.providers.memory.mem0ai.embedding.embed import Embedder, Vectors
 from xiaozhi_server.core.providers.memory.mem0ai.engine import MakeSaver
 from xiaozhi_server.core.providers.memory.mem0ai.testing import WordEmbedder
 

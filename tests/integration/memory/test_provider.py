@@ -18,7 +18,7 @@ from xiaozhi_server.core.providers.memory.mem0ai import (
     MemoryEngine,
     ProviderOptions,
 )
-from xiaozhi_server.core.providers.memory.mem0ai.embed import Vectors
+from xiaozhi_server.core.providers.memory.mem0ai.embedding.embed import Vectors
 from xiaozhi_server.core.providers.memory.mem0ai.testing import WordEmbedder
 from xiaozhi_server.core.providers.memory.nomem import NoMemory
 

@@ -12,9 +12,9 @@ from tests.support.redis_server import redis_server
 from tests.support.waiting import until
 from xiaozhi_server.core.providers.memory.base import SpokenMessage
 from xiaozhi_server.core.providers.memory.mem0ai import EngineOptions, MemoryEngine, SearchOptions
-from xiaozhi_server.core.providers.memory.mem0ai.embed import Vectors
-from xiaozhi_server.core.providers.memory.mem0ai.recall_cache import RecallCache, answer_key
-from xiaozhi_server.core.providers.memory.mem0ai.recall_cache_redis import RedisCache
+from xiaozhi_server.core.providers.memory.mem0ai.embedding.embed import Vectors
+from xiaozhi_server.core.providers.memory.mem0ai.finding.recall_cache import RecallCache, answer_key
+from xiaozhi_server.core.providers.memory.mem0ai.finding.recall_cache_redis import RedisCache
 from xiaozhi_server.core.providers.memory.mem0ai.records import FoundMemory, StoredMemory
 from xiaozhi_server.core.providers.memory.mem0ai.testing import WordEmbedder
 
@@ -182,7 +182,7 @@ async def test_without_redis_there_is_no_answer_and_no_error() -> None:
 
 
 async def test_a_change_while_redis_was_away_is_told_when_it_is_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("xiaozhi_server.core.providers.memory.mem0ai.recall_cache_redis._PAUSE_S", 0.05)
+    monkeypatch.setattr("xiaozhi_server.core.providers.memory.mem0ai.finding.recall_cache_redis._PAUSE_S", 0.05)
     with redis_server() as port:
         cache = RedisCache(f"redis://127.0.0.1:{port}")
         slot = cache.slot("o")

@@ -20,11 +20,11 @@ from tests.integration.memory.gathering_saver import GatheringSaver
 from tests.support.postgres_proxy import Fault, PostgresProxy
 from xiaozhi_server.core.providers.memory.base import SpokenMessage
 from xiaozhi_server.core.providers.memory.mem0ai import EngineOptions, MemoryEngine
-from xiaozhi_server.core.providers.memory.mem0ai.drain import DrainOptions
-from xiaozhi_server.core.providers.memory.mem0ai.embed import Vectors
-from xiaozhi_server.core.providers.memory.mem0ai.saver import BatchPolicy
+from xiaozhi_server.core.providers.memory.mem0ai.embedding.embed import Vectors
+from xiaozhi_server.core.providers.memory.mem0ai.saving.drain import DrainOptions
+from xiaozhi_server.core.providers.memory.mem0ai.saving.saver import BatchPolicy
+from xiaozhi_server.core.providers.memory.mem0ai.saving.verbatim import VerbatimSaver
 from xiaozhi_server.core.providers.memory.mem0ai.testing import WordEmbedder
-from xiaozhi_server.core.providers.memory.mem0ai.verbatim import VerbatimSaver
 from xiaozhi_server.store.embedded import EmbeddedPostgres
 
 OWNERS = 4

@@ -9,10 +9,11 @@ from uuid import UUID
 import pytest
 
 from tests.support.waiting import until
-from xiaozhi_server.core.providers.memory.mem0ai import StoredMemory, owner_index
-from xiaozhi_server.core.providers.memory.mem0ai.index_cache import CacheOptions, IndexCache
-from xiaozhi_server.core.providers.memory.mem0ai.owner_index import OwnerIndex
-from xiaozhi_server.core.providers.memory.mem0ai.owner_load import Loaded
+from xiaozhi_server.core.providers.memory.mem0ai import StoredMemory
+from xiaozhi_server.core.providers.memory.mem0ai.finding import owner_index
+from xiaozhi_server.core.providers.memory.mem0ai.finding.index_cache import CacheOptions, IndexCache
+from xiaozhi_server.core.providers.memory.mem0ai.finding.owner_index import OwnerIndex
+from xiaozhi_server.core.providers.memory.mem0ai.finding.owner_load import Loaded
 
 THEN = datetime(2026, 1, 1, tzinfo=UTC)
 

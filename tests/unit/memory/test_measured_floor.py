@@ -6,9 +6,9 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from xiaozhi_server.core.providers.memory.mem0ai import measured_floor
-from xiaozhi_server.core.providers.memory.mem0ai.embed import Vectors
-from xiaozhi_server.core.providers.memory.mem0ai.measured_floor import MeasuredFloor
+from xiaozhi_server.core.providers.memory.mem0ai.embedding import measured_floor
+from xiaozhi_server.core.providers.memory.mem0ai.embedding.embed import Vectors
+from xiaozhi_server.core.providers.memory.mem0ai.embedding.measured_floor import MeasuredFloor
 from xiaozhi_server.core.providers.memory.mem0ai.recall.floor import floor_of
 from xiaozhi_server.core.providers.memory.mem0ai.testing import WordEmbedder
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from xiaozhi_server.core.providers.memory.mem0ai.mem0_answer import Fact, ModelAnswerError, as_answer, facts_of
+from xiaozhi_server.core.providers.memory.mem0ai.by_mem0.mem0_answer import Fact, ModelAnswerError, as_answer, facts_of
 
 GOOD = json.dumps({"memory": [{"id": "0", "text": "likes tea", "attributed_to": "user"}]})
 TEA = [Fact("likes tea", "user")]

@@ -7,8 +7,12 @@ from typing import Any
 
 import pytest
 
+from xiaozhi_server.core.providers.memory.mem0ai.by_mem0.mem0_payload import (
+    memory_from,
+    payload_of,
+    without_taken_names,
+)
 from xiaozhi_server.core.providers.memory.mem0ai.errors import InvalidMetadataError
-from xiaozhi_server.core.providers.memory.mem0ai.mem0_payload import memory_from, payload_of, without_taken_names
 from xiaozhi_server.core.providers.memory.mem0ai.records import StoredMemory
 
 SAID_AT = datetime(2026, 11, 20, 12, 0, 5, 123456, tzinfo=UTC)

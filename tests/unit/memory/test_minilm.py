@@ -13,9 +13,9 @@ import numpy.typing as npt
 import pytest
 from tokenizers import Tokenizer
 
-from xiaozhi_server.core.providers.memory.mem0ai import minilm_graph
-from xiaozhi_server.core.providers.memory.mem0ai.minilm import MiniLmEmbedder
-from xiaozhi_server.core.providers.memory.mem0ai.minilm_graph import (
+from xiaozhi_server.core.providers.memory.mem0ai.embedding import minilm_graph
+from xiaozhi_server.core.providers.memory.mem0ai.embedding.minilm import MiniLmEmbedder
+from xiaozhi_server.core.providers.memory.mem0ai.embedding.minilm_graph import (
     ModelMissingError,
     Weights,
     graph_file,

@@ -11,10 +11,12 @@ from uuid import UUID
 import numpy as np
 import pytest
 
-from xiaozhi_server.core.providers.memory.mem0ai import StoredMemory, halfvec, owner_index, token_index
-from xiaozhi_server.core.providers.memory.mem0ai.gaps import apart, links_of
-from xiaozhi_server.core.providers.memory.mem0ai.owner_index import OwnerIndex
-from xiaozhi_server.core.providers.memory.mem0ai.token_index import TokenIndex
+from xiaozhi_server.core.providers.memory.mem0ai import StoredMemory
+from xiaozhi_server.core.providers.memory.mem0ai.finding import owner_index, token_index
+from xiaozhi_server.core.providers.memory.mem0ai.finding.gaps import apart, links_of
+from xiaozhi_server.core.providers.memory.mem0ai.finding.owner_index import OwnerIndex
+from xiaozhi_server.core.providers.memory.mem0ai.finding.token_index import TokenIndex
+from xiaozhi_server.core.providers.memory.mem0ai.rows import halfvec
 
 THEN = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 NOBODY = (0, 0)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from xiaozhi_server.core.providers.memory.mem0ai.threads import Threads, ThreadsBusyError
+from xiaozhi_server.core.providers.memory.mem0ai.by_mem0.threads import Threads, ThreadsBusyError
 
 
 @pytest.fixture

@@ -1,15 +1,15 @@
 """Memory on PostgreSQL with pgvector: an engine for the process and a light provider for each connection."""
 
-from .embed import Embedder
+from .embedding.embed import Embedder
+from .embedding.minilm import MiniLmEmbedder
 from .engine import EngineOptions, MemoryEngine
 from .errors import InvalidIdError, MemoryInputError, MemoryNotFoundError
-from .history import MemoryEvent
-from .listing import cursor_of
+from .finding.search import SearchOptions
 from .mem0ai import Mem0aiMemory, ProviderOptions
-from .minilm import MiniLmEmbedder
-from .outbox import OutboxDepth, OutboxFullError
 from .records import FoundMemory, StoredMemory
-from .search import SearchOptions
+from .rows.history import MemoryEvent
+from .rows.listing import cursor_of
+from .saving.outbox import OutboxDepth, OutboxFullError
 
 __all__ = [
     "Embedder",

@@ -19,7 +19,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from ..base import AnyMessage
 from ..migrate import apply_migrations
-from . import history, listing, pgstore, reembed, stats
+from .by_mem0.rerank import Reranker, reranked
 from .checks import (
     checked_expiry,
     checked_limit,
@@ -30,28 +30,28 @@ from .checks import (
     known_uuid,
     memory_uuid,
 )
-from .drain import DrainOptions
-from .edit import Editor
-from .embed import Embedder
+from .embedding.embed import Embedder
 from .errors import MemoryInputError
 from .filters import Filter
 from .filters import parse as parse_filter
-from .history import MemoryEvent
-from .intake import Intake, IntakeOptions
-from .listing import checked_cursor
+from .finding.search import Searcher, SearchOptions
+from .finding.warm import warm_up
 from .message import memory_id
 from .metadata import checked_metadata
 from .observe import MemoryObserver, NoObserver, ObservedEmbedder
-from .outbox import DeadLetter, OutboxDepth
 from .records import FoundMemory, StoredMemory
-from .rerank import Reranker, reranked
-from .saver import Saver
+from .rows import history, listing, pgstore, reembed, stats
+from .rows.edit import Editor
+from .rows.history import MemoryEvent
+from .rows.listing import checked_cursor
+from .rows.stats import MemoryStats
+from .saving.drain import DrainOptions
+from .saving.intake import Intake, IntakeOptions
+from .saving.outbox import DeadLetter, OutboxDepth
+from .saving.saver import Saver
+from .saving.verbatim import VerbatimSaver, row_of
 from .scope import Scope, checked_id
-from .search import Searcher, SearchOptions
 from .statements import MIGRATIONS
-from .stats import MemoryStats
-from .verbatim import VerbatimSaver, row_of
-from .warm import warm_up
 
 logger = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from typing import Literal, Protocol
 from psycopg import Error as DatabaseError
 from psycopg_pool import PoolTimeout
 
-from .embed import Embedder, Vectors
+from .embedding.embed import Embedder, Vectors
 
 # A closed set: whatever counts by it must not grow with what others call their errors.
 FailureKind = Literal["timeout", "database", "busy", "other"]

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from .embed import Vectors
+from .embedding.embed import Vectors
 
 
 @dataclass(frozen=True, slots=True)

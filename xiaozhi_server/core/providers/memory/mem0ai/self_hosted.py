@@ -15,14 +15,10 @@ from typing import Any, TypeVar
 import numpy as np
 from psycopg_pool import AsyncConnectionPool
 
-from .bridge import Mem0Bridge
-from .embed import Embedder
-from .embed_mem0 import Mem0Embedder
-from .embed_openai import OpenAiEmbedderConfig, open_openai_embedder
-from .engine import EngineOptions, MakeSaver, MemoryEngine
-from .extract_by_mem0 import ExtractingSaver, ExtractionOptions, FindFor, Mem0Extractor
-from .mem0_add import Find, count_tokens
-from .mem0_parts import (
+from .by_mem0.bridge import Mem0Bridge
+from .by_mem0.extract_by_mem0 import ExtractingSaver, ExtractionOptions, FindFor, Mem0Extractor
+from .by_mem0.mem0_add import Find, count_tokens
+from .by_mem0.mem0_parts import (
     OPENAI,
     Part,
     ProviderConfigError,
@@ -32,15 +28,19 @@ from .mem0_parts import (
     open_vector_store,
     part_of,
 )
-from .mem0_payload import Row, row_of
-from .mem0_register import PROVIDER, register
-from .minilm import MiniLmEmbedder
+from .by_mem0.mem0_payload import Row, row_of
+from .by_mem0.mem0_register import PROVIDER, register
+from .by_mem0.other_store import OtherStore, asked_of
+from .by_mem0.other_stores import OtherStoreEngine
+from .by_mem0.rerank import Reranker, RerankOptions
+from .embedding.embed import Embedder
+from .embedding.embed_mem0 import Mem0Embedder
+from .embedding.embed_openai import OpenAiEmbedderConfig, open_openai_embedder
+from .embedding.minilm import MiniLmEmbedder
+from .engine import EngineOptions, MakeSaver, MemoryEngine
 from .observe import MemoryObserver, NoObserver, ObservedEmbedder
-from .other_store import OtherStore, asked_of
-from .other_stores import OtherStoreEngine
-from .rerank import Reranker, RerankOptions
+from .saving.verbatim import VerbatimSaver
 from .scope import Scope
-from .verbatim import VerbatimSaver
 
 Pool = AsyncConnectionPool[Any]
 T = TypeVar("T")

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .embed import Vectors
+from .embedding.embed import Vectors
 from .recall.words import tokens_of
 
 

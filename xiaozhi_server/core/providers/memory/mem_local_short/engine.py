@@ -16,12 +16,12 @@ from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool
 
 from ..base import AnyMessage, SpokenMessage
-from ..mem0ai import outbox
-from ..mem0ai.drain import DrainOptions
-from ..mem0ai.intake import Intake, IntakeOptions
 from ..mem0ai.observe import MemoryObserver, NoObserver
-from ..mem0ai.outbox import Batch
-from ..mem0ai.saver import BatchPolicy
+from ..mem0ai.saving import outbox
+from ..mem0ai.saving.drain import DrainOptions
+from ..mem0ai.saving.intake import Intake, IntakeOptions
+from ..mem0ai.saving.outbox import Batch
+from ..mem0ai.saving.saver import BatchPolicy
 from ..mem0ai.scope import Scope
 from ..mem0ai.statements import MIGRATIONS, statement
 from ..migrate import apply_migrations

@@ -15,13 +15,7 @@ from uuid import UUID
 from ...base import SpokenMessage
 from ..records import FoundMemory
 from ..scope import Scope
-from .errors import (
-    PlatformAwayError,
-    PlatformBusyError,
-    PlatformRefusedError,
-    PlatformRejectedError,
-    UnknownEventError,
-)
+from .errors import PlatformAwayError, PlatformBusyError, PlatformRefusedError, PlatformRejectedError, UnknownEventError
 from .options import PlatformOptions
 from .results import found_memories, result_ids
 

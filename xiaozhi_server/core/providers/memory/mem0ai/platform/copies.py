@@ -14,9 +14,9 @@ from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool
 
 from ..message import memory_id
-from ..outbox import Batch, OutboxEntry
+from ..saving.outbox import Batch, OutboxEntry
+from ..saving.verbatim import VerbatimSaver
 from ..statements import statement
-from ..verbatim import VerbatimSaver
 from .health import Health
 from .sends import entry_of
 

@@ -18,13 +18,13 @@ from ...base import AnyMessage
 from ...migrate import apply_migrations
 from ..checks import checked_limit, checked_query
 from ..engine import LEDGER, MakeSaver, MemoryEngine
-from ..intake import Intake, IntakeOptions
 from ..observe import MemoryObserver, NoObserver
-from ..outbox import DeadLetter, OutboxDepth
 from ..records import FoundMemory
+from ..saving.intake import Intake, IntakeOptions
+from ..saving.outbox import DeadLetter, OutboxDepth
+from ..saving.verbatim import VerbatimSaver
 from ..scope import Scope
 from ..statements import MIGRATIONS
-from ..verbatim import VerbatimSaver
 from .api import PlatformApi
 from .copies import Copies
 from .errors import PlatformError

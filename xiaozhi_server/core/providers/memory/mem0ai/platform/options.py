@@ -4,8 +4,8 @@ import os
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from ..drain import DrainOptions
-from ..saver import BatchPolicy
+from ..saving.drain import DrainOptions
+from ..saving.saver import BatchPolicy
 
 DEFAULT_HOST = "https://api.mem0.ai"
 KEY_VARIABLE = "MEM0_API_KEY"

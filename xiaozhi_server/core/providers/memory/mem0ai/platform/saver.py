@@ -12,8 +12,8 @@ from typing import Any, Literal
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
-from ..outbox import Batch, OutboxEntry
-from ..saver import BatchPolicy
+from ..saving.outbox import Batch, OutboxEntry
+from ..saving.saver import BatchPolicy
 from . import sends
 from .api import PlatformApi
 from .copies import Copies

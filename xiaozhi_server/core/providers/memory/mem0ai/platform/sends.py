@@ -10,7 +10,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import DictRow, dict_row
 
 from ..message import from_json
-from ..outbox import Batch, OutboxEntry
+from ..saving.outbox import Batch, OutboxEntry
 from ..statements import statement
 
 Connection = AsyncConnection[Any]

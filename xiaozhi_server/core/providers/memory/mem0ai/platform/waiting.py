@@ -13,9 +13,9 @@ from ..recall.candidates import Candidate, Corpus, rank
 from ..recall.rank import question_of
 from ..recall.words import tokens_of
 from ..records import FoundMemory, StoredMemory
+from ..saving.verbatim import rows_of
 from ..scope import Scope
 from ..statements import statement
-from ..verbatim import rows_of
 from . import sends
 
 _LEAST_SCORE = 0.25

@@ -1,0 +1,160 @@
+"""One of mem0's vector stores, asked for one owner at a time. Nothing that comes back is taken for that owner's."""
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
+from uuid import UUID
+
+from ..embedding.embed import Vectors
+from ..recall.words import words_of
+from ..records import NewMemory, StoredMemory
+from ..scope import Scope
+from .mem0_payload import memory_from, payload_of
+from .threads import Threads
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+MOST_LISTED = 10_000
+_THREADS = 4
+_LONGEST_WORDS = 8000  # some stores refuse a row of more than 64 KB
+_IN_THIS_PROCESS = ("faiss",)
+_SCOPE = ("user_id", "agent_id", "run_id")
+
+
+class StoreFailedError(RuntimeError):
+    """The store cannot be used at the moment. Never quotes it: its words may hold texts and keys."""
+
+
+class StoreLimitError(RuntimeError):
+    """More than this store can be asked for in one go. Nothing is left out silently."""
+
+
+class OtherStore:
+    """Its calls block, so they run in threads; in one only where the store lives in this process."""
+
+    def __init__(self, store: Any, provider: str, *, timeout_s: float = 10.0) -> None:
+        self.provider = provider
+        self._store = store
+        self._timeout_s = timeout_s
+        self._threads = Threads(f"memory-{provider}", 1 if _is_in_this_process(store, provider) else _THREADS)
+
+    @property
+    def finds_words(self) -> bool:
+        """Whether it looks for words, not only for what is near in meaning."""
+        from mem0.vector_stores.base import VectorStoreBase
+
+        its_own = type(self._store).keyword_search is not VectorStoreBase.keyword_search
+        return its_own and getattr(self._store, "_bm25_encoder", None) is not False
+
+    async def insert(self, rows: Sequence[NewMemory], batch: str = "") -> None:
+        """`batch` is kept with them, so that they can be found again by it."""
+        if not rows:
+            return
+        payloads = [self._payload(row.memory, batch) for row in rows]
+        vectors = [_numbers(row.vector) for row in rows]
+        ids = [str(row.memory.id) for row in rows]
+        await self._run(lambda: self._store.insert(vectors=vectors, payloads=payloads, ids=ids))
+
+    async def replace(self, row: NewMemory) -> None:
+        id, vector, payload = str(row.memory.id), _numbers(row.vector), self._payload(row.memory, "")
+        await self._run(lambda: self._store.update(vector_id=id, vector=vector, payload=payload))
+
+    async def delete(self, memories: Iterable[StoredMemory]) -> None:
+        ids = [str(memory.id) for memory in memories]
+
+        def work() -> None:
+            for id in ids:
+                self._store.delete(vector_id=id)
+
+        await self._run(work)
+
+    async def get(self, scope: Scope, id: UUID) -> StoredMemory | None:
+        found = await self._run(lambda: self._store.get(vector_id=str(id)))
+        memory = None if found is None else _memory(found)
+        return memory if memory is not None and _is_in(scope, memory) else None
+
+    async def listed(self, scope: Scope, *, limit: int, batch: str = "") -> list[StoredMemory]:
+        """Some of the owner's memories, in no order."""
+        filters = {**asked_of(scope), **({"batch": batch} if batch else {})}
+        return _memories(scope, _flat(await self._run(lambda: self._store.list(filters=filters, top_k=limit))))
+
+    async def everything(self, scope: Scope) -> list[StoredMemory]:
+        """All of the owner's memories, in no order."""
+        memories = await self.listed(scope, limit=MOST_LISTED + 1)
+        if len(memories) > MOST_LISTED:
+            raise StoreLimitError(f"{self.provider} cannot sort, and this owner has more than {MOST_LISTED} memories")
+        return memories
+
+    async def nearest(self, scope: Scope, vector: Vectors, *, limit: int) -> list[tuple[StoredMemory, float]]:
+        """With how near each is."""
+        filters, numbers = asked_of(scope), _numbers(vector)
+        rows = await self._run(lambda: self._store.search(query="", vectors=numbers, top_k=limit, filters=filters))
+        scores = {str(row.id): float(row.score or 0.0) for row in rows}
+        return [(memory, scores[str(memory.id)]) for memory in _memories(scope, rows)]
+
+    async def with_words(self, scope: Scope, query: str, *, limit: int) -> list[StoredMemory]:
+        """Those that share words with the query, as far as the store looks for words."""
+        filters, words = asked_of(scope), " ".join(words_of(query))
+        if not words or not self.finds_words:
+            return []
+        rows = await self._run(lambda: self._store.keyword_search(query=words, top_k=limit, filters=filters))
+        return _memories(scope, rows or [])
+
+    async def close(self) -> None:
+        for name in ("client", "connection_pool"):
+            if callable(close := getattr(getattr(self._store, name, None), "close", None)):
+                await self._run(close)
+
+    def _payload(self, memory: StoredMemory, batch: str) -> dict[str, Any]:
+        # The store cuts words where there are blanks: so it finds ours, Chinese ones too.
+        words = {"text_lemmatized": " ".join(words_of(memory.text))[:_LONGEST_WORDS]} if self.finds_words else {}
+        return {**payload_of(memory), **words, **({"batch": batch} if batch else {})}
+
+    async def _run(self, job: Callable[[], T]) -> T:
+        try:
+            return await self._threads.run(job, timeout_s=self._timeout_s)
+        except Exception as error:  # noqa: BLE001 - a provider call
+            raise StoreFailedError(f"{self.provider} failed: {type(error).__name__}") from None
+
+
+def _is_in_this_process(store: Any, provider: str) -> bool:
+    return provider in _IN_THIS_PROCESS or bool(getattr(store, "is_local", False))
+
+
+def asked_of(scope: Scope) -> dict[str, Any]:
+    """Equality of texts: the one filter that every store has."""
+    return {name: value for name in _SCOPE if (value := getattr(scope, name)) is not None}
+
+
+def _numbers(vector: Vectors) -> list[float]:
+    numbers: list[float] = vector.tolist()
+    return numbers
+
+
+def _flat(listed: Any) -> list[Any]:
+    """Some stores answer with a list of lists, some with a pair of the rows and where to go on."""
+    if isinstance(listed, list | tuple) and listed and isinstance(listed[0], list | tuple):
+        return list(listed[0])
+    return list(listed or [])
+
+
+def _memories(scope: Scope, rows: Iterable[Any]) -> list[StoredMemory]:
+    memories = [_memory(row) for row in rows]
+    owned = [memory for memory in memories if _is_in(scope, memory)]
+    if len(owned) < len(memories):
+        logger.error("memory: the store answered with %d rows of somebody else", len(memories) - len(owned))
+    return owned
+
+
+def _memory(row: Any) -> StoredMemory:
+    return memory_from(UUID(str(row.id)), row.payload or {})
+
+
+def _is_in(scope: Scope, memory: StoredMemory) -> bool:
+    return (
+        memory.user_id == scope.user_id
+        and scope.agent_id in (None, memory.agent_id)
+        and scope.run_id in (None, memory.run_id)
+    )

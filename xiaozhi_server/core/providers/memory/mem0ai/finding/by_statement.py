@@ -1,0 +1,143 @@
+"""Searches an owner whose memories are not at hand: one statement brings what may be the answer, ranked as ever."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any
+
+from psycopg import AsyncConnection
+from psycopg.rows import tuple_row
+
+from ..records import FoundMemory, StoredMemory
+from ..rows.halfvec import HalfVector
+from ..scope import Scope
+from ..statements import composed, statement
+from . import owner_index, owner_rows
+from .gaps import apart, links_of
+from .owner_index import OwnerIndex
+from .owner_load import LIVES, Source, with_waiting
+from .owner_search import Asked, Statistics, search
+
+Connection = AsyncConnection[Any]
+
+_NARROW = 60  # a search for few results still compares this many, so that words and meaning can both speak
+_WIDE = 240  # where the question has no word to go by, most of what is near are other questions
+_LINKED, _BEFORE, _AFTER, _STATE = range(owner_index.WIDTH, owner_index.WIDTH + 4)
+_OLDEST_S = 20 * 365 * 86400.0  # how far back a day without a year is looked for
+_SCOPE = (
+    "user_id = %(user_id)s AND (%(agent_id)s::text IS NULL OR agent_id = %(agent_id)s)"
+    " AND (%(run_id)s::text IS NULL OR run_id = %(run_id)s)"
+)
+_WHOLE = """json_build_object(
+           'size', (SELECT size FROM whole),
+           'mean_length', (SELECT mean_length FROM whole),
+           'frequency', (SELECT coalesce(json_object_agg(token, frequency), '{}') FROM seen)
+       )"""
+
+
+class StatementSearch:
+    """Compares all memories in question, however many there are."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+
+    async def search(self, connection: Connection, asked: Asked, limit: int) -> list[FoundMemory]:
+        mine, values = condition(asked)
+        tokens = asked.question.tokens
+        width = max(_NARROW if tokens else _WIDE, 2 * limit)
+        parameters = (
+            parameters_of(asked, self._source)
+            | values
+            | {
+                "tokens": list(tokens),
+                "weights": list(tokens.values()),
+                "width": width,
+                "beside": width,
+            }
+        )
+        found = await fetched(connection, _statement(mine), parameters)
+        whole = found[_STATE]["whole"]
+        frequency = {int(token): int(count) for token, count in whole["frequency"].items()}
+        return ranked(found, asked, limit, Statistics(whole["size"], whole["mean_length"], frequency))
+
+
+async def speakers_of(connection: Connection, user_id: str) -> list[str]:
+    """Everybody who speaks in this owner's memories, within reason."""
+    async with connection.cursor(row_factory=tuple_row) as cursor:
+        await cursor.execute(statement("entry_speakers"), {"user_id": user_id})
+        return [str(speaker) for (speaker,) in await cursor.fetchall()]
+
+
+@lru_cache(maxsize=64)
+def _statement(mine: str) -> bytes:
+    chosen = composed("entry_chosen", mine=mine).decode()
+    return composed("entry_search", chosen=chosen, mine=mine, columns=owner_index.COMPARED_COLUMNS, whole=_WHOLE)
+
+
+def condition(asked: Asked) -> tuple[str, dict[str, Any]]:
+    """What makes a row of memory_entry one that is asked about, and the values in it."""
+    if asked.filter is None:
+        return f"{_SCOPE} AND {LIVES}", {}
+    text, values = asked.filter.sql()
+    return f"{_SCOPE} AND {LIVES} AND ({text})", dict(values)
+
+
+def parameters_of(asked: Asked, source: Source) -> dict[str, Any]:
+    spans = asked.question.time.spans(asked.now_s - _OLDEST_S, asked.now_s, asked.now_s)
+    return {
+        "user_id": asked.scope.user_id,
+        "agent_id": asked.scope.agent_id,
+        "run_id": asked.scope.run_id,
+        "vector": None if asked.vector is None else HalfVector(asked.vector),
+        "embedder": source.embedder,
+        "no_id": bytes(16),
+        "unsaved_shown": source.unsaved_shown,
+        "begins": [begin for begin, _ in spans],
+        "ends": [end for _, end in spans],
+    }
+
+
+async def fetched(
+    connection: Connection, text: bytes, parameters: Mapping[str, Any], *, prepare: bool | None = None
+) -> Sequence[Any]:
+    """The one row of `entry_search.sql`."""
+    async with connection.cursor(binary=True, row_factory=tuple_row) as cursor:
+        await cursor.execute(text, parameters, prepare=prepare)
+        found: Sequence[Any] | None = await cursor.fetchone()
+    assert found is not None
+    return found
+
+
+def ranked(found: Sequence[Any], asked: Asked, limit: int, saved: Statistics) -> list[FoundMemory]:
+    """The best of the rows that were fetched; `saved` are the statistics of all that could have been."""
+    index = owner_index.read(asked.scope.user_id, found, 0)
+    ids, before, after = (
+        owner_rows.ids_in(sent) for sent in (owner_rows.sent_ids(found), found[_BEFORE], found[_AFTER])
+    )
+    links = links_of(ids, found[_LINKED] or (), before, after)
+    index = with_waiting(index, found[_STATE]["unsaved"], 0, lambda row: _is_asked(row, asked))
+    index = replace(index, features=replace(index.features, apart=apart(index, links)))
+    # The statement has chosen by agent, run and filter already.
+    scope = Scope(asked.scope.user_id)
+    return search(index, replace(asked, scope=scope, filter=None), limit, _with_waiting(saved, index, asked))
+
+
+def _is_asked(row: StoredMemory, asked: Asked) -> bool:
+    scope = asked.scope
+    inside = scope.agent_id in (None, row.agent_id) and scope.run_id in (None, row.run_id)
+    return inside and (asked.filter is None or asked.filter.matches(row))
+
+
+def _with_waiting(saved: Statistics, index: OwnerIndex, asked: Asked) -> Statistics:
+    """What waits counts like what is saved."""
+    waiting = ~index.saved
+    if not waiting.any():
+        return saved
+    size = saved.size + int(waiting.sum())
+    words = saved.size * saved.mean_length + int(index.features.length[waiting].sum())
+    frequency = dict(saved.frequency)
+    tokens = list(asked.question.tokens)
+    hits = index.tokens.hits(tokens)
+    for slot in hits.slots[waiting[hits.rows]].tolist():
+        frequency[tokens[slot]] = frequency.get(tokens[slot], 0) + 1
+    return Statistics(size, words / size, frequency)

@@ -1,0 +1,207 @@
+"""How a question finds its memories: in what is at hand of the owner, else by a statement; ranked the same."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Collection
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
+from typing import Any
+
+from psycopg_pool import AsyncConnectionPool
+
+from ..embedding.embed import Embedder, Vectors
+from ..embedding.kept_vectors import KeptVectors
+from ..embedding.measured_floor import MeasuredFloor
+from ..filters import Filter
+from ..recall.rank import question_of
+from ..records import FoundMemory
+from ..rows.halfvec import rounded
+from ..rows.pgstore import reading
+from ..scope import Scope
+from .by_statement import StatementSearch, speakers_of
+from .changes import KEY_TOLD, ChangeHandlers, Changes
+from .index_cache import CacheOptions, IndexCache
+from .large import LargeOptions, LargeOwners
+from .owner_index import OwnerIndex
+from .owner_load import OwnerLoader, Source
+from .owner_search import Asked, search
+from .recall_cache import RecallCache, answer_key
+
+logger = logging.getLogger(__name__)
+
+Pool = AsyncConnectionPool[Any]
+
+_LONGEST_QUERY = 2000
+_WIDEST = 1000
+_FEW_ROWS = 4000  # an index of more rows is searched in the executor, so that nobody waits for it
+_FILTERED_ROWS = 1000  # PostgreSQL is quicker with a filter over more rows
+_MORE = 1.5  # how much larger than it should be an owner at hand may grow until the database is ready for it
+
+
+@dataclass(frozen=True, slots=True)
+class SearchOptions:
+    """`unsaved_shown` is how much of an owner's outbox a search reads.
+
+    `index_cache_mb` bounds what is kept at hand of all owners, 0 means nothing. An owner with more than
+    `index_rows_max` memories is not, and gets indexes of its own in the database. Fewer than `index_page` memories are
+    read as a whole even for a single question. `cache` is shared with other processes.
+    """
+
+    timeout_s: float = 5.0
+    vector_timeout_s: float = 1.0
+    unsaved_shown: int = 50
+    index_cache_mb: int = 256
+    index_rows_max: int = 20_000
+    index_page: int = 500
+    cache: RecallCache | None = None
+
+
+class Searcher:
+    """Shared by all owners. `embedder_number` is the one under which the embedder's vectors are kept."""
+
+    def __init__(
+        self, pool: Pool, embedder: Embedder, embedder_number: int, options: SearchOptions, executor: Executor
+    ) -> None:
+        self._pool = pool
+        self._embedder = KeptVectors(embedder)
+        self._options = options
+        self._executor = executor
+        self._floor = MeasuredFloor(embedder)
+        source = Source(embedder_number, embedder.dimensions, options.unsaved_shown, options.index_page)
+        self._statements = StatementSearch(source)
+        self._large = LargeOwners(pool, source, LargeOptions(rows_min=options.index_rows_max))
+        self._loader = OwnerLoader(pool, executor, source, rows_max=int(options.index_rows_max * _MORE))
+        cache = CacheOptions(size_bytes=options.index_cache_mb * 1024 * 1024, rows_many=options.index_rows_max)
+        self._cache = IndexCache(self._loader, cache, self._large.found)
+        self._changes = Changes(
+            pool,
+            ChangeHandlers(
+                changed=self._told,
+                everything_changed=self._cache.clear,
+                listening=self._cache.listen,
+                lost=self._cache.shut,
+            ),
+        )
+
+    async def start(self) -> None:
+        """From now on owners may be kept at hand. Searching works without, only slower."""
+        await self._changes.start()
+        self._large.start()
+
+    async def stop(self) -> None:
+        await self._large.stop()
+        await self._changes.stop()
+        await self._cache.close()
+        await self._floor.close()
+
+    async def search(
+        self,
+        query: str,
+        scope: Scope,
+        *,
+        top_k: int,
+        filters: Filter | None = None,
+        threshold: float | None = None,
+        vector_timeout_s: float | None = None,
+    ) -> list[FoundMemory]:
+        """The memories that fit best, the best first; entries that still wait in the outbox are among them."""
+        text = query[:_LONGEST_QUERY].replace("\0", "").strip()
+        limit = min(top_k, _WIDEST)
+        if not text or limit < 1:
+            return []
+        wait_s = vector_timeout_s or self._options.vector_timeout_s
+        async with asyncio.timeout(self._options.timeout_s):
+            found = await self._remembered(text, scope, limit, _needed(filters), wait_s)
+        return found if threshold is None else [one for one in found if one.score >= threshold]
+
+    async def _remembered(
+        self, text: str, scope: Scope, limit: int, needed: Filter | None, wait_s: float
+    ) -> list[FoundMemory]:
+        """An answer that another process found a moment ago, else a search."""
+        if self._options.cache is None:
+            return await self._searched(text, scope, limit, needed, wait_s)
+        slot = self._options.cache.slot(scope.user_id)
+        key = answer_key(text, scope.agent_id, scope.run_id, limit, needed and needed.sql())
+        if (kept := await slot.get(key)) is not None:
+            return list(kept)
+        found = await self._searched(text, scope, limit, needed, wait_s)
+        if not found or found[0].semantic_score is not None:  # the embedder may answer better next time
+            await slot.put(key, found)
+        return found
+
+    async def _searched(
+        self, text: str, scope: Scope, limit: int, needed: Filter | None, wait_s: float
+    ) -> list[FoundMemory]:
+        index = await self._at_hand(scope.user_id)
+        speakers = await self._speakers(scope.user_id) if index is None else index.speakers
+        until = time.monotonic() + wait_s
+        floor = self._floor.begin()
+        question = question_of(text, multilingual=self._embedder.multilingual, speakers=speakers)
+        vector = await self._query_vector(question.to_embed, wait_s)
+        if floor is None:  # it was measured meanwhile: the first question shall not wait twice
+            floor = await self._floor.value(until - time.monotonic())
+        asked = Asked(replace(question, floor=floor), vector, scope, needed, time.time())
+        return await self._found(index, asked, limit)
+
+    async def warm_up(self, nobody: Scope, *, vector_timeout_s: float) -> None:
+        """Ask for somebody who has nothing, with a connection of the pool: the first to be asked for costs no more."""
+        await self.search("hello", nobody, top_k=1, vector_timeout_s=vector_timeout_s)
+        await self._loader.small(nobody.user_id)
+
+    def prefetch(self, user_id: str) -> None:
+        """This owner will be asked about soon."""
+        if not self._large.ready(user_id):
+            self._cache.prefetch(user_id)
+
+    def forget(self, user_id: str) -> None:
+        """What this owner has in memory changed: nothing older may be used from now on."""
+        self._cache.changed(user_id)
+        self._large.changed(user_id)
+        if self._options.cache is not None:
+            self._options.cache.forget(user_id)
+
+    def expect(self, user_id: str, key: str) -> None:
+        """Somebody else's transaction puts this entry into the outbox, and may be committed at any moment."""
+        self._cache.expect(user_id, key[:KEY_TOLD])
+
+    def _told(self, user_id: str, key: str) -> None:
+        self._cache.came(user_id, key)
+        self.forget(user_id)
+
+    async def _at_hand(self, user_id: str) -> OwnerIndex | None:
+        return None if self._large.ready(user_id) else await self._cache.current(user_id)
+
+    async def _speakers(self, user_id: str) -> Collection[str]:
+        if (known := self._large.speakers(user_id)) is not None:
+            return known
+        async with reading(self._pool) as connection:
+            return await speakers_of(connection, user_id)
+
+    async def _found(self, index: OwnerIndex | None, asked: Asked, limit: int) -> list[FoundMemory]:
+        # The embedder took its time, and meanwhile something may have been forgotten.
+        if index is not None and self._cache.is_outdated(asked.scope.user_id, index):
+            index = await self._at_hand(asked.scope.user_id)
+        if index is not None and (asked.filter is None or len(index) <= _FILTERED_ROWS):
+            if len(index) <= _FEW_ROWS:
+                return search(index, asked, limit)
+            return await asyncio.get_running_loop().run_in_executor(self._executor, search, index, asked, limit)
+        if (found := await self._large.search(asked, limit)) is not None:
+            return found
+        async with reading(self._pool) as connection:
+            return await self._statements.search(connection, asked, limit)
+
+    async def _query_vector(self, query: str, timeout_s: float) -> Vectors | None:
+        """None where the embedder fails or is too slow: words alone find most of what there is."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                vectors = await self._embedder.embed([query])
+        except Exception as error:  # noqa: BLE001 - a provider call
+            logger.warning("memory: searching by words alone (%s in the embedder)", type(error).__name__)
+            return None
+        return rounded(vectors[0])
+
+
+def _needed(filters: Filter | None) -> Filter | None:
+    """The filter, unless it lets everything pass."""
+    return None if filters is None or filters.sql()[0] == "TRUE" else filters

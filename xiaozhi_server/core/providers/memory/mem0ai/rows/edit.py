@@ -1,0 +1,127 @@
+"""Changing what is remembered: always one owner's, with its history in the same transaction."""
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+from psycopg import AsyncConnection
+from psycopg.rows import dict_row
+
+from ..errors import InvalidTextError, MemoryNotFoundError
+from ..message import LONGEST_TEXT, storable
+from ..metadata import checked_metadata, merged
+from ..records import NewMemory, StoredMemory
+from ..saving import outbox
+from ..saving.verbatim import VerbatimSaver
+from ..scope import Scope
+from ..statements import composed, statement
+from . import listing
+from .halfvec import HalfVector
+
+Connection = AsyncConnection[Any]
+Connect = Callable[[], AbstractAsyncContextManager[Connection]]
+
+
+class Editor:
+    """`changed` is told whose memories are not what they were, once that is committed."""
+
+    def __init__(
+        self, connect: Connect, saver: VerbatimSaver, embedder_number: int, changed: Callable[[str], None]
+    ) -> None:
+        self._connect = connect
+        self._saver = saver
+        self._number = embedder_number
+        self._changed = changed
+
+    async def update(self, scope: Scope, id: UUID, text: object, metadata: Mapping[str, Any] | None) -> StoredMemory:
+        """Give a memory another text, other metadata, or both."""
+        new_text = None if text is None else checked_text(text)
+        change = None if metadata is None else checked_metadata(metadata).value
+        if new_text is None and change is None:
+            raise InvalidTextError("an update needs a text, metadata or both")
+        found_by = await self._found_by(scope, id, new_text)
+        async with self._connect() as connection, connection.transaction():
+            old = existing(await listing.locked(connection, scope, id))
+            new = replace(
+                old,
+                text=new_text if new_text is not None else old.text,
+                metadata=old.metadata if change is None else merged(old.metadata, change),
+            )
+            new = await self._write(connection, new, found_by)
+        self._changed(scope.user_id)
+        return new
+
+    async def delete(self, scope: Scope, id: UUID) -> None:
+        async with self._connect() as connection, connection.transaction():
+            if not await _delete(connection, scope, "id = %(id)s", {"id": id}):
+                raise MemoryNotFoundError
+        self._changed(scope.user_id)
+
+    async def delete_all(self, scope: Scope) -> int:
+        """Delete what is in scope, and what waits to become some. Returns how many memories there were."""
+        async with self._connect() as connection, connection.transaction():
+            if scope.run_id is None:
+                # First the outbox: the worker holds an entry's row while it writes its memories.
+                await outbox.forget(connection, scope)
+            count = await _delete(connection, scope, "TRUE", {})
+        self._changed(scope.user_id)
+        return count
+
+    async def forget(self, scope: Scope) -> int:
+        """Leave nothing of this person: no memory, no history, no summary, nothing that waits."""
+        person = {"user_id": scope.user_id, "agent_id": None}
+        async with self._connect() as connection, connection.transaction():
+            await outbox.forget(connection, Scope(scope.user_id))
+            await connection.execute(statement("summary_forget"), person)
+            async with connection.cursor(row_factory=dict_row) as cursor:
+                await cursor.execute(statement("person_forget"), person)
+                (row,) = await cursor.fetchall()
+        self._changed(scope.user_id)
+        return int(row["memories"])
+
+    async def _found_by(self, scope: Scope, id: UUID, text: str | None) -> NewMemory | None:
+        """The words and the vector of a new text: slow, so nothing is locked meanwhile."""
+        async with self._connect() as connection:
+            memory = existing(await listing.one(connection, scope, id))
+        if text is None:
+            return None
+        (found_by,) = await self._saver.found_by([replace(memory, text=text)])
+        return found_by
+
+    async def _write(self, connection: Connection, new: StoredMemory, found_by: NewMemory | None) -> StoredMemory:
+        parameters = {
+            "user_id": new.user_id,
+            "id": new.id,
+            "text": new.text,
+            "metadata": None if new.metadata is None else checked_metadata(new.metadata).json,
+            "words": None if found_by is None else list(found_by.tokens),
+            "embedder": self._number,
+            "embedding": None if found_by is None else HalfVector(found_by.vector),
+        }
+        async with connection.cursor(row_factory=dict_row) as cursor:
+            await cursor.execute(statement("entry_update"), parameters)
+            (row,) = await cursor.fetchall()
+        return replace(new, updated_at=row["updated_at"])
+
+
+async def _delete(connection: Connection, scope: Scope, which: str, parameters: dict[str, Any]) -> int:
+    named = {"user_id": scope.user_id, "agent_id": scope.agent_id, "run_id": scope.run_id}
+    cursor = await connection.execute(composed("entry_delete", which=which), {**named, **parameters})
+    return cursor.rowcount
+
+
+def checked_text(text: object) -> str:
+    if not isinstance(text, str):
+        raise InvalidTextError(f"a memory is text, not {type(text).__name__}")
+    kept = storable(text)[:LONGEST_TEXT]
+    if not kept:
+        raise InvalidTextError("a memory needs some text: delete it if nothing shall be left")
+    return kept
+
+
+def existing(memory: StoredMemory | None) -> StoredMemory:
+    if memory is None:
+        raise MemoryNotFoundError
+    return memory
