@@ -4,12 +4,11 @@ while the server runs or without it. A running server hears of every change at o
 
 import argparse
 import asyncio
-import json
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,18 @@ from psycopg import Error
 from psycopg_pool import PoolTimeout
 
 from .cli_database import opened_database
-from .cli_output import failed, shown, table
+from .cli_memory_command import (
+    OWNERS_SHOWN,
+    Command,
+    CommandError,
+    confirm,
+    line,
+    local,
+    print_json,
+    print_table,
+    progress,
+)
+from .cli_output import failed, shown
 from .core.providers.memory.base import SpokenMessage
 from .core.providers.memory.mem0ai.by_mem0.mem0_parts import ProviderConfigError
 from .core.providers.memory.mem0ai.embedding.embed_openai import EmbedderError
@@ -33,34 +43,7 @@ from .settings import Settings, choose_providers
 from .store.database import DatabaseError, DatabaseOptions
 from .store.embedded import EmbeddedPostgresError
 
-_OWNERS_SHOWN = 20
-_LONGEST_LINE = 100
 _LARGEST_INPUT = 1_000_000
-
-
-class CommandError(Exception):
-    """The command cannot be done; the text says why, for the person at the terminal."""
-
-
-@dataclass(frozen=True, slots=True)
-class Command:
-    """One call: what was asked, and the engine to do it with."""
-
-    engine: MemoryEngine
-    chosen: argparse.Namespace
-
-    async def owner(self) -> str:
-        """Whose memories: the named one's, or the only one's that there is."""
-        if self.chosen.user:
-            return str(self.chosen.user)
-        owners = await self.engine.owners(limit=_OWNERS_SHOWN + 1)
-        if not owners:
-            raise CommandError("nobody has any memories yet: say --user for whose they shall be")
-        if len(owners) > 1:
-            more = " and more" if len(owners) > _OWNERS_SHOWN else ""
-            names = ", ".join(map(shown, owners[:_OWNERS_SHOWN]))
-            raise CommandError(f"there are several owners, so say which with --user: {names}{more}")
-        return owners[0]
 
 
 def run_memory(settings: Settings, chosen: argparse.Namespace) -> int:
@@ -116,9 +99,9 @@ async def _list(command: Command) -> None:
     owner = await command.owner()
     memories = await command.engine.get_all(user_id=owner, agent_id=chosen.agent, top_k=chosen.limit)
     if chosen.json:
-        _print_json([_as_dict(memory) for memory in memories])
+        print_json([_as_dict(memory) for memory in memories])
     else:
-        _print_table(("ID", "SAID", "AGENT", "WHO", "TEXT"), [_row(memory) for memory in memories])
+        print_table(("ID", "SAID", "AGENT", "WHO", "TEXT"), [_row(memory) for memory in memories])
 
 
 async def _search(command: Command) -> None:
@@ -126,12 +109,10 @@ async def _search(command: Command) -> None:
     owner = await command.owner()
     hits = await command.engine.search(chosen.query, user_id=owner, agent_id=chosen.agent, top_k=chosen.limit)
     if chosen.json:
-        _print_json(
-            [{**_as_dict(hit.memory), "score": hit.score, "semantic_score": hit.semantic_score} for hit in hits]
-        )
+        print_json([{**_as_dict(hit.memory), "score": hit.score, "semantic_score": hit.semantic_score} for hit in hits])
     else:
         rows = [(f"{hit.score:.2f}", *_row(hit.memory)) for hit in hits]
-        _print_table(("SCORE", "ID", "SAID", "AGENT", "WHO", "TEXT"), rows)
+        print_table(("SCORE", "ID", "SAID", "AGENT", "WHO", "TEXT"), rows)
 
 
 async def _add(command: Command) -> None:
@@ -143,7 +124,7 @@ async def _add(command: Command) -> None:
     if not memories:
         raise CommandError("there is nothing in this text that could be remembered")
     if chosen.json:
-        _print_json([_as_dict(memory) for memory in memories])
+        print_json([_as_dict(memory) for memory in memories])
     else:
         print(f"{memories[0].id} is remembered for {shown(owner)}")
 
@@ -155,7 +136,7 @@ async def _delete(command: Command) -> None:
     owner = await command.owner()
     count = await (_delete_all if chosen.all else _delete_some)(command, owner)
     if chosen.json:
-        _print_json({"deleted": count})
+        print_json({"deleted": count})
     else:
         print(f"{count} deleted")
 
@@ -163,7 +144,7 @@ async def _delete(command: Command) -> None:
 async def _delete_all(command: Command, owner: str) -> int:
     agent = command.chosen.agent
     whose = shown(owner) + (f" and agent {shown(agent)}" if agent else "")
-    _confirm(command, f"Delete all memories of {whose}?")
+    confirm(command, f"Delete all memories of {whose}?")
     return await command.engine.delete_all(user_id=owner, agent_id=agent)
 
 
@@ -175,30 +156,20 @@ async def _delete_some(command: Command, owner: str) -> int:
         if memory is None or agent not in (None, memory.agent_id):
             raise CommandError(f"{shown(id)}: {MemoryNotFoundError()}")
     known = {memory.id: memory for memory in memories if memory is not None}
-    _confirm(command, "\n".join([*(_line(memory.text) for memory in known.values()), "Delete?"]))
+    confirm(command, "\n".join([*(line(memory.text) for memory in known.values()), "Delete?"]))
     for id in known:
         await command.engine.delete(id, user_id=owner)
     return len(known)
-
-
-def _confirm(command: Command, question: str) -> None:
-    if command.chosen.yes:
-        return
-    if not sys.stdin.isatty():
-        raise CommandError("nobody is there to be asked: add --yes to delete")
-    print(question, "[y/N] ", end="", file=sys.stderr, flush=True)
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-        raise CommandError("nothing was deleted")
 
 
 async def _stats(command: Command) -> None:
     stats, depth = await command.engine.stats(), await command.engine.depth()
     outbox = {"waiting": depth.waiting, "dead": depth.dead, "oldest_s": round(depth.oldest.total_seconds(), 1)}
     if command.chosen.json:
-        _print_json({**asdict(stats), "outbox": outbox})
+        print_json({**asdict(stats), "outbox": outbox})
         return
     embedders = ", ".join(f"{shown(name) or 'none'}: {count}" for name, count in stats.embedders.items())
-    indexed = f"{len(stats.large_owners)} ({', '.join(map(shown, stats.large_owners[:_OWNERS_SHOWN])) or '-'})"
+    indexed = f"{len(stats.large_owners)} ({', '.join(map(shown, stats.large_owners[:OWNERS_SHOWN])) or '-'})"
     size = stats.entry_bytes + stats.history_bytes + stats.outbox_bytes
     for name, value in (
         ("owners", stats.owners),
@@ -218,30 +189,25 @@ async def _dead(command: Command) -> None:
     if chosen.replay:
         count = await command.engine.replay(chosen.user)
         if chosen.json:
-            _print_json({"replayed": count})
+            print_json({"replayed": count})
         else:
             print(f"{count} will be tried again by the server")
         return
     letters = await command.engine.dead_letters(chosen.user)
     if chosen.json:
-        _print_json([_dead_dict(letter) for letter in letters])
+        print_json([_dead_dict(letter) for letter in letters])
     else:
         rows = [
-            (_local(one.created_at), one.entry.user_id, one.entry.key, one.error, _line(_texts(one))) for one in letters
+            (local(one.created_at), one.entry.user_id, one.entry.key, one.error, line(_texts(one))) for one in letters
         ]
-        _print_table(("SINCE", "OWNER", "KEY", "ERROR", "TEXT"), rows)
+        print_table(("SINCE", "OWNER", "KEY", "ERROR", "TEXT"), rows)
 
 
 async def _reembed(command: Command) -> None:
     total = sum((await command.engine.outdated()).values())
-    line_end = "\r" if sys.stderr.isatty() else "\n"
-
-    def tell(done: int) -> None:
-        print(f"{done} of {total}", end=line_end, file=sys.stderr, flush=True)
-
-    count = await command.engine.reembed(tell)
+    count = await command.engine.reembed(progress(total))
     if command.chosen.json:
-        _print_json({"reembedded": count})
+        print_json({"reembedded": count})
     else:
         print(f"{count} memories have new vectors" if count else "all memories have vectors of the present embedder")
 
@@ -259,7 +225,7 @@ ACTIONS: dict[str, Callable[[Command], Awaitable[None]]] = {
 
 def _row(memory: StoredMemory) -> tuple[str, ...]:
     who = memory.speaker or memory.role
-    return str(memory.id), _local(memory.created_at), memory.agent_id or "-", who, _line(memory.text)
+    return str(memory.id), local(memory.created_at), memory.agent_id or "-", who, line(memory.text)
 
 
 def _as_dict(memory: StoredMemory) -> dict[str, Any]:
@@ -275,27 +241,3 @@ def _dead_dict(letter: DeadLetter) -> dict[str, Any]:
 
 def _texts(letter: DeadLetter) -> str:
     return " / ".join(message.content for message in letter.entry.messages)
-
-
-def _line(text: str) -> str:
-    line = " ".join(text.split())
-    return shown(line if len(line) <= _LONGEST_LINE else f"{line[: _LONGEST_LINE - 1]}…")
-
-
-def _local(moment: datetime) -> str:
-    try:
-        return moment.astimezone().strftime("%Y-%m-%d %H:%M")
-    except OverflowError:
-        return "-"
-
-
-def _print_table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    sys.stdout.writelines(f"{line}\n" for line in table([heading, *rows]))
-
-
-def _print_json(value: Any) -> None:
-    print(json.dumps(value, ensure_ascii=False, indent=2, default=_plain))
-
-
-def _plain(value: Any) -> str:
-    return value.isoformat() if isinstance(value, datetime) else str(value)

@@ -109,7 +109,7 @@ async def test_add_list_search_and_delete_beside_an_engine_that_hears_of_it(
     assert hits[0]["semantic_score"] > 0
 
     unasked = await command("delete", added["id"])
-    assert (unasked.code, unasked.complaints) == (1, "nobody is there to be asked: add --yes to delete\n")
+    assert (unasked.code, unasked.complaints) == (1, "nobody is there to be asked: add --yes\n")
     assert len(await engine.get_all(user_id="ann")) == 2
     assert (await command("delete", added["id"], "--yes")).out == "1 deleted\n"
     await found_soon(engine, "Which colour do I like?", "My dog is called Biscuit.")

@@ -33,6 +33,9 @@ class StoredMemory:
     expires_at: datetime | None = None
     accessed_at: datetime | None = None
     access_count: int = 0
+    pinned: bool = False
+    quality: float | None = None
+    compressed_into: UUID | None = None
 
     @property
     def timestamp(self) -> datetime:

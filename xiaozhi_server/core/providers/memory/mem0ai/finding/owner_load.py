@@ -27,8 +27,12 @@ from .owner_index import OwnerIndex
 Pool = AsyncConnectionPool[Any]
 T = TypeVar("T")
 
-# Neither replaced nor run out. Without a subject, so that it holds for a row of memory_entry under any name.
-LIVES = "(superseded_by IS NULL AND coalesce(valid_to > now(), true) AND coalesce(expires_at > now(), true))"
+# Neither replaced nor summarised nor run out. Without a subject, so that it holds for a row of memory_entry under any
+# name.
+LIVES = (
+    "(superseded_by IS NULL AND compressed_into IS NULL"
+    " AND coalesce(valid_to > now(), true) AND coalesce(expires_at > now(), true))"
+)
 _LOAD = composed("entry_load", columns=owner_index.COLUMNS, lives=LIVES)
 _GONE, _STATE = owner_index.WIDTH, owner_index.WIDTH + 1
 

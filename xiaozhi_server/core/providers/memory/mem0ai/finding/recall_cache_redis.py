@@ -175,7 +175,7 @@ def _memory(plain: dict[str, Any]) -> StoredMemory:
     for name in _TIMES:
         if plain[name] is not None:
             plain[name] = datetime.fromisoformat(plain[name])
-    for name in ("id", "superseded_by"):
+    for name in ("id", "superseded_by", "compressed_into"):
         if plain[name] is not None:
             plain[name] = UUID(plain[name])
     return StoredMemory(**plain)

@@ -25,7 +25,7 @@ class MemoryEvent:
     memory_id: uuid.UUID
     old_memory: str | None
     new_memory: str | None
-    event: Literal["ADD", "UPDATE", "DELETE"]
+    event: Literal["ADD", "UPDATE", "DELETE", "SUPERSEDE", "COMPRESS", "RESTORE"]
     created_at: datetime
     updated_at: datetime | None
     is_deleted: bool
@@ -71,7 +71,7 @@ def _unchanged(memory: StoredMemory) -> MemoryEvent:
 def _event(
     id: uuid.UUID,
     number: int,
-    event: Literal["ADD", "UPDATE", "DELETE"],
+    event: Literal["ADD", "UPDATE", "DELETE", "SUPERSEDE", "COMPRESS", "RESTORE"],
     old: str | None,
     new: str | None,
     told: DictRow,

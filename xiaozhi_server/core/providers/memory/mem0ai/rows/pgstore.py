@@ -112,4 +112,7 @@ def memory_of(row: DictRow) -> StoredMemory:
         expires_at=row["expires_at"],
         accessed_at=row["accessed_at"],
         access_count=row["access_count"],
+        pinned=row["pinned"],
+        quality=row["quality"],
+        compressed_into=row["compressed_into"],
     )
