@@ -164,7 +164,7 @@ async def test_whatever_anybody_changes_in_the_tables_is_noticed(
         await stranger.execute("DELETE FROM memory_entry WHERE id = %s", (second.id,))
         await stranger.execute("UPDATE memory_entry SET valid_to = NULL WHERE id = %s", (third.id,))
     await until_found(engine, "secret number", {third.text})
-    await stranger.execute("TRUNCATE memory_entry")
+    await stranger.execute("TRUNCATE memory_entry CASCADE")
     await until_found(engine, "secret number", set())
 
 

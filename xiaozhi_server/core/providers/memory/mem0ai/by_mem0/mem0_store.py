@@ -142,7 +142,7 @@ class XiaozhiStore(VectorStoreBase):  # type: ignore[misc] # mem0 has no types
         if not self._config.allow_reset:
             raise OwnerMissingError("this table is everybody's: delete_all(user_id=...) deletes one owner's memories")
         with self._connection() as connection:
-            connection.execute("TRUNCATE memory_entry, memory_history")
+            connection.execute("TRUNCATE memory_entry, memory_history, memory_thing, memory_link, memory_relation")
 
     def reset(self) -> None:
         self.delete_col()
