@@ -24,6 +24,7 @@ def add_cloud_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--phrase", action="append", default=[], help="one more phrase to recognise; may be repeated")
     parser.add_argument("--phrases", type=Path, metavar="FILE", help="more phrases, one a line")
     parser.add_argument("--api-key", metavar="KEY", help="refuse every other key; by default any will do")
+    parser.add_argument("--context-tokens", type=int, metavar="N", help="refuse a longer chat request; default: none")
     parser.add_argument(
         "--extraction",
         type=partial(_parse, Extraction),
@@ -63,6 +64,7 @@ async def run_cloud(options: argparse.Namespace) -> int:
         phrases=[*vocabulary(), *options.phrase, *_phrases_from(options.phrases)],
         services=options.only or SERVICES,
         api_key=options.api_key,
+        context_tokens=options.context_tokens,
     )
     for service in SERVICES:
         setattr(cloud.faults, service, getattr(options, service))

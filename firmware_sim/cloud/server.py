@@ -26,6 +26,7 @@ from firmware_sim.cloud.listening import RATE, Recogniser
 from firmware_sim.cloud.mem0_platform import Mem0Platform
 from firmware_sim.cloud.shapes import chat_events, completion
 from firmware_sim.cloud.sounds import CONTENT_TYPES, UnreadableError, read_sound, speech_file
+from firmware_sim.cloud.tokens import tokens_asked, tokens_in, tokens_reserved
 from firmware_sim.phrases import vocabulary
 
 _MAX_UPLOAD_BYTES = 32 << 20
@@ -65,7 +66,10 @@ class _Stop:
 
 
 class StandInCloud:
-    """Use it as a context manager; `base_url` ends with `/v1`, and `memory_host` is where the Mem0 platform is."""
+    """Use it as a context manager; `base_url` ends with `/v1`, and `memory_host` is where the Mem0 platform is.
+
+    A chat request that does not fit into `context_tokens`, with the answer that it makes room for, is refused.
+    """
 
     def __init__(
         self,
@@ -76,8 +80,10 @@ class StandInCloud:
         services: Sequence[Service] = SERVICES,
         api_key: str | None = None,
         dimensions: int = 384,
+        context_tokens: int | None = None,
     ) -> None:
         self.faults = Faults()
+        self.context_tokens = context_tokens
         self.requests: deque[CloudRequest] = deque(maxlen=1000)
         self.counts: Counter[str] = Counter()
         self.base_url = ""
@@ -219,14 +225,17 @@ class StandInCloud:
     async def _chat(self, request: web.Request, fault: Fault) -> web.StreamResponse:
         body = await _json(request)
         self._note("chat", body)
+        asked = tokens_asked(body)
+        if self.context_tokens is not None and asked + tokens_reserved(body) > self.context_tokens:
+            return _too_long(self.context_tokens, asked, tokens_reserved(body))
         given = answer(body.get("messages") or [], body.get("tools") or [])
         given = replace(given, text=worded(given.text, fault.wording))
         if not body.get("stream"):
-            return await self._reply(request, completion(given), fault)
-        usage = bool((body.get("stream_options") or {}).get("include_usage"))
+            return await self._reply(request, completion(given, asked=asked), fault)
+        usage_of = asked if (body.get("stream_options") or {}).get("include_usage") else None
         if fault.mode == "empty":
             given = Answer()
-        events = [b"data: {not json\n\n"] if fault.mode == "garbage" else chat_events(given, usage=usage)
+        events = [b"data: {not json\n\n"] if fault.mode == "garbage" else chat_events(given, usage_of=usage_of)
         return await self._send(request, "text/event-stream", events, fault)
 
     async def _transcribe(self, request: web.Request, fault: Fault) -> web.StreamResponse:
@@ -285,7 +294,8 @@ class StandInCloud:
             {"object": "embedding", "index": index, "embedding": _embedding(text, size, as_text=as_text)}
             for index, text in enumerate(texts)
         ]
-        usage = {"prompt_tokens": 1, "total_tokens": 1}
+        tokens = sum(map(tokens_in, texts))
+        usage = {"prompt_tokens": tokens, "total_tokens": tokens}
         return await self._reply(request, {"object": "list", "data": data, "model": "stand-in", "usage": usage}, fault)
 
     # --- control ---
@@ -335,6 +345,16 @@ def _phrases(wishes: Json) -> list[str]:
 def _error(status: int, message: str, headers: dict[str, str] | None = None) -> web.Response:
     body = {"error": {"message": message, "type": "stand_in", "code": status}, "detail": message}
     return web.json_response(body, status=status, headers=headers)
+
+
+def _too_long(context: int, asked: int, reserved: int) -> web.Response:
+    """As OpenAI says it."""
+    message = (
+        f"This model's maximum context length is {context} tokens. However, you requested {asked + reserved} tokens "
+        f"({asked} in the messages, {reserved} in the completion)."
+    )
+    error = {"message": message, "type": "invalid_request_error", "param": "messages"}
+    return web.json_response({"error": {**error, "code": "context_length_exceeded"}}, status=400)
 
 
 def _cut(request: web.Request) -> web.Response:

@@ -6,6 +6,7 @@ import random
 import wave
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import aiohttp
 import openai
@@ -177,3 +178,17 @@ async def test_a_cloud_can_lack_services_and_ask_for_its_key() -> None:
             assert await streamed(friend, "Hello")
             with pytest.raises(openai.NotFoundError):
                 await friend.audio.speech.create(model="x", voice="x", input="x")
+
+
+async def test_what_does_not_fit_into_the_context_is_refused_as_openai_refuses_it() -> None:
+    async with cloud_and_client() as (cloud, client):
+        cloud.context_tokens = 100
+        messages: list[Any] = [{"role": "user", "content": "I like green tea. " * 10}]
+        fits = await client.chat.completions.create(model="x", messages=messages, max_tokens=40)
+        assert fits.usage is not None
+        assert 40 <= fits.usage.prompt_tokens <= 60
+        with pytest.raises(openai.BadRequestError, match="maximum context length is 100") as refused:
+            await client.chat.completions.create(model="x", messages=messages, max_tokens=60)
+        assert refused.value.code == "context_length_exceeded"
+        with pytest.raises(openai.BadRequestError):
+            await streamed(client, "我喜欢绿茶。" * 20)
