@@ -4,6 +4,7 @@ from .core.connection import ConnectionOptions
 from .core.conversation import ConversationOptions
 from .core.hearing.options import HearingOptions
 from .core.ports import AgentProfile
+from .core.providers.memory.base import MemoryRules
 from .core.providers.vad.silero import SileroConfig
 from .core.turn.inputs import TurnOptions
 from .core.websocket_server import ServerOptions
@@ -25,6 +26,7 @@ def default_agent(settings: Settings, chosen: ChosenProviders) -> AgentProfile:
         history=agent.history,
         summary_memory=agent.summary_memory or None,
         timezone=agent.timezone,
+        memory_rules=MemoryRules(**agent.memory.model_dump()),
     )
 
 

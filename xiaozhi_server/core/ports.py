@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Protocol
 
-from .providers.memory.base import MemoryProvider
+from .providers.memory.base import MemoryProvider, MemoryRules
 
 HistoryMode = Literal["off", "text"]
 
@@ -22,6 +22,7 @@ class AgentProfile:
     history: HistoryMode = "text"
     summary_memory: str | None = None
     timezone: str = "UTC"
+    memory_rules: MemoryRules = field(default_factory=MemoryRules)
 
 
 @dataclass(frozen=True, slots=True)

@@ -187,6 +187,13 @@ class SelectedModule(Section):
     Intent: str = "nointent"
 
 
+class AgentMemory(Section):
+    """What becomes of an agent's memories in the course of time."""
+
+    forget: bool = False
+    ttl_days: int | None = Field(default=None, ge=1, le=36_500)
+
+
 class Agent(Section):
     """The default agent: who answers a device that has no agent of its own."""
 
@@ -196,6 +203,7 @@ class Agent(Section):
     timezone: Annotated[str, AfterValidator(_known_timezone)] = AUTO_TIMEZONE
     history: Annotated[Literal["off", "text"], BeforeValidator(_off_is_a_word)] = "text"
     summary_memory: str = ""
+    memory: AgentMemory = AgentMemory()
 
 
 class EndPrompt(Section):

@@ -9,6 +9,7 @@ from psycopg import Error
 from psycopg.rows import dict_row
 
 from ..core.ports import AgentProfile, Binding, DeviceContact
+from . import memory_rules
 from .database import Database
 from .queries import query
 from .text import storable
@@ -34,7 +35,7 @@ class DeviceDirectory:
     async def start(self) -> None:
         """Write the agent of the configuration into the database."""
         async with self._database.transaction(_ANSWER_TIMEOUT_S * 10) as connection:
-            await connection.execute(query("keep_default_agent"), asdict(self._default_agent))
+            await connection.execute(query("keep_default_agent"), self._as_row())
 
     async def resolve(self, contact: DeviceContact) -> Binding:
         try:
@@ -62,7 +63,12 @@ class DeviceDirectory:
             return Binding(device_id, f"device:{device_id}", self._default_agent)
         account_id, device_language = row.pop("account_id"), row.pop("device_language")
         owner_id = f"device:{device_id}" if account_id is None else f"account:{account_id}"
+        row["memory_rules"] = memory_rules.read(row["id"], row["memory_rules"])
         return Binding(device_id, owner_id, AgentProfile(**row), device_language)
+
+    def _as_row(self) -> dict[str, Any]:
+        agent = self._default_agent
+        return {**asdict(agent), "memory_rules": memory_rules.written(agent.memory_rules)}
 
     def _remember(self, binding: Binding) -> None:
         self._remembered[binding.device_id] = binding

@@ -7,6 +7,8 @@ from psycopg import Error
 
 from tests.support.postgres_proxy import PostgresProxy
 from xiaozhi_server.core.ports import AgentProfile, DeviceContact
+from xiaozhi_server.core.providers.memory.base import MemoryRules
+from xiaozhi_server.store import memory_rules
 from xiaozhi_server.store.database import Database
 from xiaozhi_server.store.devices import DeviceDirectory
 
@@ -70,6 +72,26 @@ async def test_the_configuration_changes_the_default_agent_but_keeps_what_it_lea
     await renamed.start()
     agent = (await directory.resolve(CONTACT)).agent
     assert (agent.name, agent.summary_memory) == ("Eve", "Keep facts.")
+
+
+async def test_what_agents_want_done_with_their_memories_is_kept_with_them(database: Database) -> None:
+    wanted = MemoryRules(forget=True, ttl_days=30)
+    directory = DeviceDirectory(database, replace(AGENT, memory_rules=wanted))
+    await directory.start()
+    assert (await directory.resolve(CONTACT)).agent.memory_rules == wanted
+    async with database.transaction(1) as connection:
+        for agent, rules in (("plain", "{}"), ("newer", '{"forget": true, "later": 1}'), ("broken", '{"ttl_days": 0}')):
+            await connection.execute(
+                "INSERT INTO agent (id, name, memory_rules) VALUES (%s, %s, %s)", (agent, agent, rules)
+            )
+    assert await memory_rules.memory_rules(database) == {
+        "default": wanted,
+        "newer": MemoryRules(forget=True),
+        "broken": MemoryRules(),
+    }
+    await DeviceDirectory(database, AGENT).start()
+    assert "default" not in await memory_rules.memory_rules(database)
+    assert (await directory.resolve(CONTACT)).agent.memory_rules == MemoryRules()
 
 
 async def test_what_a_device_says_of_itself_may_be_anything(directory: DeviceDirectory, database: Database) -> None:

@@ -79,6 +79,14 @@ def test_each_layer_lies_over_the_one_before(place: Place) -> None:
     assert (settings.server.ip, settings.server.http_port, settings.server.port) == ("a", 2, 6)
 
 
+def test_what_becomes_of_memories_is_set_with_the_agent(place: Place) -> None:
+    place.write("config.yaml", "agent: {memory: {forget: true, ttl_days: 90}}")
+    memory = place.load().agent.memory
+    assert (memory.forget, memory.ttl_days) == (True, 90)
+    (line,) = place.faults({"XIAOZHI__AGENT__MEMORY__TTL_DAYS": "0"})
+    assert "agent.memory.ttl_days" in line
+
+
 PRESET = (
     "selected_module: {ASR: PresetASR, LLM: PresetLLM, TTS: PresetTTS}\n"
     "LLM: {PresetLLM: {type: openai, base_url: http://preset, model_name: preset}}\nagent: {language: de}"

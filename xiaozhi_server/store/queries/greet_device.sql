@@ -25,6 +25,7 @@ SELECT
     agent.timezone,
     agent.memory_enabled,
     agent.history,
-    agent.summary_memory
+    agent.summary_memory,
+    agent.memory_rules
 FROM seen
 JOIN agent ON agent.id = coalesce(seen.agent_id, %(default_agent_id)s)

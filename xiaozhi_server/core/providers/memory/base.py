@@ -1,6 +1,6 @@
 """The port to memory: what a person said before, found again in time for the answer."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, Protocol
@@ -38,6 +38,26 @@ class Memory:
     timestamp: datetime
     score: float
     speaker: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryRules:
+    """What an agent wants done with its memories in the course of time: nothing, where nothing is said.
+
+    `forget`: what is not recalled fades, and goes in the end. `ttl_days`: what was said longer ago goes, recalled or
+    not.
+    """
+
+    forget: bool = False
+    ttl_days: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.ttl_days is not None and self.ttl_days < 1:
+            raise ValueError("ttl_days must be 1 or more")
+
+
+# The rules of all agents that have any, by the agents' ids.
+AgentRules = Callable[[], Awaitable[Mapping[str, MemoryRules]]]
 
 
 class MemoryProvider(Protocol):
