@@ -80,12 +80,13 @@ def runtime(dsn: str) -> Path:
 
 
 def alive(pid: int) -> bool:
+    """A zombie is not; neither is one that goes while we look."""
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+        state = Path(f"/proc/{pid}/stat").read_text() if Path("/proc").is_dir() else ""
+    except (ProcessLookupError, FileNotFoundError):
         return False
-    state = Path(f"/proc/{pid}/stat")
-    return not state.exists() or state.read_text().rpartition(")")[2].split()[0] != "Z"
+    return not state or state.rpartition(")")[2].split()[0] != "Z"
 
 
 def process_owner(pid: int) -> int:
