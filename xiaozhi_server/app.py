@@ -57,6 +57,7 @@ from .store.conversations import ConversationStore
 from .store.database import Database, DatabaseError
 from .store.devices import DeviceDirectory
 from .store.embedded import EmbeddedPostgres, EmbeddedPostgresError
+from .store.memory_rules import memory_rules
 
 # Contacts that wait to be written down; more than that are dropped, the device will come again.
 MAX_PENDING_CONTACTS = 200
@@ -218,6 +219,7 @@ class Application:
             deadline_s=recall_deadline_s(self._settings, chosen),
             timezone=default_agent(self._settings, self._chosen).timezone,
             model_for=self._model_for,
+            rules=partial(memory_rules, database),
         )
         room = await open_memory(plan_memory(chosen), needs)
         self._on_exit(room.close)

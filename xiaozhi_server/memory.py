@@ -7,13 +7,16 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
+from zoneinfo import ZoneInfo
 
 from loguru import logger
 
 from .core.ports import Binding
 from .core.providers.llm.base import ChatMessage, Llm, TextDelta
-from .core.providers.memory.base import MemoryProvider
+from .core.providers.memory.base import AgentRules, MemoryProvider
 from .core.providers.memory.mem0ai.by_mem0.mem0_parts import ProviderConfigError
+from .core.providers.memory.mem0ai.daily.maintenance import MaintenanceOptions
+from .core.providers.memory.mem0ai.daily.night import Nights
 from .core.providers.memory.mem0ai.embedding.embed_openai import EmbedderError
 from .core.providers.memory.mem0ai.embedding.minilm import MiniLmEmbedder
 from .core.providers.memory.mem0ai.engine import EngineOptions, MakeSaver, MemoryEngine
@@ -49,6 +52,8 @@ class MemoryNeeds:
     """What the memory stands on. The pool and the executor belong to the caller.
 
     `model_for` gives the model of an entry of the LLM map (an empty name: the one that talks), None where that is none.
+    `rules` tells what each agent wants done with its memories in the course of time; the daily work is done at night in
+    `timezone`.
     """
 
     pool: Any
@@ -59,6 +64,7 @@ class MemoryNeeds:
     deadline_s: float
     timezone: str
     model_for: Callable[[str], Llm | None]
+    rules: AgentRules
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +131,11 @@ class _Opening:
             folder=needs.data_dir / "mem0",
             cache_dir=needs.data_dir / "cache",
             observer=needs.observer,
+            rules=needs.rules,
         )
-        options = SelfHostedOptions(engine=EngineOptions(search=SearchOptions(cache=self._cache())))
+        maintenance = MaintenanceOptions(nights=Nights(ZoneInfo(needs.timezone)))
+        engine = EngineOptions(search=SearchOptions(cache=self._cache()), maintenance=maintenance)
+        options = SelfHostedOptions(engine=engine)
         try:
             hosted = await open_self_hosted(self._plan.parts, around, options)
         except (ProviderConfigError, EmbedderError) as problem:

@@ -1,6 +1,6 @@
 """What is counted, for Prometheus. Labels take values from small closed sets only, never from a device."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -107,6 +107,18 @@ class MemoryMetrics:
         self._oldest = Gauge(
             "xiaozhi_memory_queue_oldest_seconds", "How long the oldest of them has waited", registry=registry
         )
+        self._maintained = Counter(
+            "xiaozhi_memory_maintained", "What the daily work did, by step", ["step", "what"], registry=registry
+        )
+        self._maintained_at = Gauge(
+            "xiaozhi_memory_maintained_timestamp_seconds",
+            "When a step of the daily work was last done by this server",
+            ["step"],
+            registry=registry,
+        )
+        self._maintenance_seconds = Gauge(
+            "xiaozhi_memory_maintenance_seconds", "How long it took", ["step"], registry=registry
+        )
         for outcome in ("found", "nothing", "late"):
             self._recalls.labels(outcome)
         for state in ("waiting", "dead"):
@@ -141,6 +153,15 @@ class MemoryMetrics:
         self._queue.labels("waiting").set(waiting)
         self._queue.labels("dead").set(dead)
         self._oldest.set(oldest_s)
+
+    def maintained(self, step: str, counts: Mapping[str, int], seconds: float) -> None:
+        for what, count in counts.items():
+            self._maintained.labels(step, what).inc(count)
+        self._maintained_at.labels(step).set_to_current_time()
+        self._maintenance_seconds.labels(step).set(seconds)
+
+    def maintenance_failed(self, step: str, kind: FailureKind) -> None:
+        self._failures.labels(f"daily {step}", kind).inc()
 
 
 class HearingCollector(Collector):

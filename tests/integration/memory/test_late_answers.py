@@ -34,6 +34,7 @@ class SlowEngine:
         self._engine = engine
         self.enqueue = engine.enqueue
         self.prefetch = engine.prefetch
+        self.recalled = engine.recalled
         self.present = engine.present
         self.end_session = engine.end_session
 

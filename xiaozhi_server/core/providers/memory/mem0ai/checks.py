@@ -13,6 +13,7 @@ from .message import storable, worth_keeping
 from .scope import checked_id
 
 LONGEST_QUERY = 2000
+MOST_DAYS = 36_500
 
 
 def checked_limit(top_k: object, most: int) -> int:
@@ -20,6 +21,14 @@ def checked_limit(top_k: object, most: int) -> int:
     if not isinstance(top_k, int) or isinstance(top_k, bool):
         raise InvalidNumberError(f"top_k must be a whole number, not a {type(top_k).__name__}")
     return max(0, min(top_k, most))
+
+
+def checked_days(name: str, days: object) -> int | None:
+    if days is None:
+        return None
+    if not isinstance(days, int) or isinstance(days, bool) or not 1 <= days <= MOST_DAYS:
+        raise InvalidNumberError(f"{name} must be a whole number from 1 to {MOST_DAYS}, or None")
+    return days
 
 
 def checked_threshold(threshold: object) -> float | None:

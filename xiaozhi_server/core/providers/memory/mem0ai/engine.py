@@ -10,17 +10,18 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import UTC, date, datetime
 from functools import partial
 from typing import Any, Literal, TypeVar
 
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
-from ..base import AnyMessage
+from ..base import AgentRules, AnyMessage, Memory, MemoryRules
 from ..migrate import apply_migrations
 from .by_mem0.rerank import Reranker, reranked
 from .checks import (
+    checked_days,
     checked_expiry,
     checked_limit,
     checked_messages,
@@ -30,12 +31,19 @@ from .checks import (
     known_uuid,
     memory_uuid,
 )
+from .daily import runs
+from .daily.maintenance import Maintenance, MaintenanceOptions
+from .daily.runs import StepRun
 from .embedding.embed import Embedder
 from .errors import MemoryInputError
 from .filters import Filter
 from .filters import parse as parse_filter
 from .finding.search import Searcher, SearchOptions
 from .finding.warm import warm_up
+from .forgetting.access_log import AccessLog, AccessOptions
+from .forgetting.prune import PruneResult, PruneWatch, Whose, count, prune
+from .forgetting.retention import quality_of
+from .forgetting.step import Forgetting
 from .message import memory_id
 from .metadata import checked_metadata
 from .observe import MemoryObserver, NoObserver, ObservedEmbedder
@@ -85,10 +93,16 @@ class EngineOptions:
     warm_up_s: float = 10.0
     search: SearchOptions = field(default_factory=SearchOptions)
     drain: DrainOptions = field(default_factory=DrainOptions)
+    access: AccessOptions = field(default_factory=AccessOptions)
+    maintenance: MaintenanceOptions = field(default_factory=MaintenanceOptions)
 
 
 class MemoryEngine:
-    """The pool, the embedder and the executor belong to the caller, who also closes them."""
+    """The pool, the embedder and the executor belong to the caller, who also closes them.
+
+    `rules` tells what each agent wants done with its memories in the course of time. What else is to be done every day
+    is added to `maintenance` before the start.
+    """
 
     def __init__(
         self,
@@ -100,6 +114,7 @@ class MemoryEngine:
         observer: MemoryObserver | None = None,
         make_saver: MakeSaver | None = None,
         reranker: Reranker | None = None,
+        rules: AgentRules | None = None,
     ) -> None:
         self.observer = observer or NoObserver()
         self._pool = pool
@@ -113,6 +128,8 @@ class MemoryEngine:
         self._intake: Intake | None = None
         self._editor: Editor | None = None
         self._number = 0
+        self._access = AccessLog(pool, self._options.access)
+        self.maintenance = Maintenance(pool, self._options.maintenance, self.observer, rules)
 
     async def start(self, *, work: bool = True) -> None:
         """Bring the tables up to date and begin to work off what a former run left behind.
@@ -134,11 +151,14 @@ class MemoryEngine:
         ask = partial(self._searcher.warm_up, Scope(_NOBODY), vector_timeout_s=_WARM_VECTOR_S)
         await warm_up(self._pool, self._embedder, ask, self._options.warm_up_s)
         self._intake.start(self._saver if self._make_saver is None else self._make_saver(self._saver))
+        self._access.start()
+        self.maintenance.start(last=Forgetting(self._pool, self._searcher.forget))
 
     async def stop(self, deadline_s: float) -> None:
         """Save what is due as long as the deadline allows; the rest is saved by the next start."""
-        if self._intake is not None:
-            await self._intake.stop(deadline_s)
+        await self.maintenance.stop()
+        intake = () if self._intake is None else (self._intake.stop(deadline_s),)
+        await asyncio.gather(self._access.stop(deadline_s), *intake)
         if self._searcher is not None:
             await self._searcher.stop()
 
@@ -220,11 +240,13 @@ class MemoryEngine:
         filters: Filters = None,
         threshold: float | None = None,
         vector_timeout_s: float | None = None,
+        counts: bool = False,
     ) -> list[FoundMemory]:
         """The memories that fit best, the best first; entries that still wait in the outbox are among them.
 
         None scores less than `threshold`. An embedder that takes longer than `vector_timeout_s` (default: the
-        engine's) is not waited for.
+        engine's) is not waited for. `counts`: all of them are used, and so they fade later; else say what is used with
+        `recalled`.
         """
         scope = Scope(user_id, agent_id, run_id)
         asked, limit = checked_query(query), checked_limit(top_k, _FOUND_MAX)
@@ -236,7 +258,15 @@ class MemoryEngine:
             threshold=checked_threshold(threshold),
             vector_timeout_s=vector_timeout_s,
         )
-        return await reranked(self._reranker, asked, limit, lambda most: search(top_k=most))
+        found = await reranked(self._reranker, asked, limit, lambda most: search(top_k=most))
+        if counts:
+            self._access.note(user_id, ((one.memory.id, quality_of(one.score)) for one in found), datetime.now(UTC))
+        return found
+
+    def recalled(self, memories: Sequence[Memory], *, user_id: str) -> None:
+        """These were used as an answer, and so they fade later. It is written down in the background."""
+        qualities = ((uuid.UUID(one.id), quality_of(one.score)) for one in memories)
+        self._access.note(checked_id("user_id", user_id), qualities, datetime.now(UTC))
 
     async def get(self, id: str | uuid.UUID, *, user_id: str) -> StoredMemory | None:
         """One memory of this owner; None if there is none with this id, or it is somebody else's."""
@@ -276,6 +306,10 @@ class MemoryEngine:
         """
         return await _started(self._editor).update(Scope(user_id), known_uuid(id), text, metadata)
 
+    async def pin(self, id: str | uuid.UUID, *, user_id: str, pinned: bool = True) -> StoredMemory:
+        """Let a memory never be forgotten by itself, or let it fade again; a `MemoryNotFoundError` if there is none."""
+        return await _started(self._editor).pin(Scope(user_id), known_uuid(id), pinned)
+
     async def delete(self, id: str | uuid.UUID, *, user_id: str) -> None:
         """Delete one memory; a `MemoryNotFoundError` if this owner has none with this id."""
         await _started(self._editor).delete(Scope(user_id), known_uuid(id))
@@ -295,6 +329,35 @@ class MemoryEngine:
     async def forget(self, *, user_id: str) -> int:
         """Leave nothing of a person, no history either. Returns how many memories there were."""
         return await _started(self._editor).forget(Scope(user_id))
+
+    async def prune(
+        self,
+        *,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        ttl_days: int | None = None,
+        dry_run: bool = False,
+        now: datetime | None = None,
+        progress: Callable[[int], None] = lambda judged: None,
+    ) -> PruneResult:
+        """Delete what has faded, or was said more than `ttl_days` ago: an owner's, what an agent heard, or everybody's.
+
+        What was to run out a month ago goes too; pinned memories stay. It may be broken off at any time: the next run
+        goes on with what is left. `progress` is told from time to time how many are judged.
+        """
+        everybody = MemoryRules(forget=True, ttl_days=checked_days("ttl_days", ttl_days))
+        whose = _whose(user_id, agent_id, everybody)
+        watch = PruneWatch(progress, _started(self._searcher).forget)
+        return await prune(self._pool, whose, now or datetime.now(UTC), dry_run=dry_run, watch=watch)
+
+    async def count(self, *, user_id: str | None = None, agent_id: str | None = None) -> int:
+        """How many memories there are of an owner, of what an agent heard, or of everybody."""
+        return await count(self._pool, _whose(user_id, agent_id))
+
+    async def daily_runs(self) -> list[StepRun]:
+        """What the daily work did on the last day that it ran."""
+        async with self._connection() as connection:
+            return await runs.latest(connection)
 
     async def stats(self) -> MemoryStats:
         """How much there is of everybody. Not for a live talk: all rows are counted."""
@@ -342,6 +405,13 @@ class MemoryEngine:
     async def _connection(self) -> AsyncIterator[AsyncConnection[Any]]:
         async with asyncio.timeout(self._options.database_timeout_s), self._pool.connection() as connection:
             yield connection
+
+
+def _whose(user_id: str | None, agent_id: str | None, everybody: MemoryRules | None = None) -> Whose:
+    for name, value in (("user_id", user_id), ("agent_id", agent_id)):
+        if value is not None:
+            checked_id(name, value)
+    return Whose(user_id, agent_id, everybody=everybody)
 
 
 def _started(part: T | None) -> T:

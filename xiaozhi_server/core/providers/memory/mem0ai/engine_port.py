@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 from uuid import UUID
 
-from ..base import AnyMessage
+from ..base import AnyMessage, Memory
 from .observe import MemoryObserver
 from .records import FoundMemory
 
@@ -42,6 +42,10 @@ class RecallEngine(Protocol):
         vector_timeout_s: float | None = None,
     ) -> list[FoundMemory]:
         """The memories that fit best, the best first."""
+        ...
+
+    def recalled(self, memories: Sequence[Memory], *, user_id: str) -> None:
+        """These were used as an answer. Takes no time."""
         ...
 
     async def present(self, ids: Sequence[UUID], *, user_id: str) -> set[UUID]:

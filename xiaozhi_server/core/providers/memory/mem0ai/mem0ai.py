@@ -114,7 +114,7 @@ class Mem0aiMemory:
             search.add_done_callback(partial(self._keep_for_next, scope, asked_at))
             self._engine.observer.recall_done(_now() - asked_at, 0, late=True)
             return []
-        return self._memories(search, limit, asked_at)
+        return self._memories(search, scope.user_id, limit, asked_at)
 
     async def close(self) -> None:
         """End what still runs. The engine belongs to others."""
@@ -145,13 +145,16 @@ class Mem0aiMemory:
         known = {one.memory.id for one in found}
         return found + [one for one in late if one.memory.id in present - known]
 
-    def _memories(self, search: asyncio.Task[list[FoundMemory]], limit: int, asked_at: float) -> list[Memory]:
+    def _memories(
+        self, search: asyncio.Task[list[FoundMemory]], user_id: str, limit: int, asked_at: float
+    ) -> list[Memory]:
         if search.cancelled() or (error := search.exception()) is not None:
             self._engine.observer.recall_failed("other" if search.cancelled() else kind_of(error))
             return []
         found = [self._memory(one) for one in search.result()]
         memories = within_budget(found, limit, self._options.recall_tokens)
         self._engine.observer.recall_done(_now() - asked_at, len(memories), late=False)
+        self._engine.recalled(memories, user_id=user_id)
         logger.debug("memory: recalled %d", len(memories))
         return sorted(memories, key=lambda memory: memory.timestamp, reverse=True)
 

@@ -1,7 +1,7 @@
 """What memory tells whoever counts: the port, its silent form, an embedder that reports. Knows no metrics library."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, Protocol
 
 from psycopg import Error as DatabaseError
@@ -42,6 +42,12 @@ class MemoryObserver(Protocol):
         """The outbox as it was a moment ago."""
         ...
 
+    def maintained(self, step: str, counts: Mapping[str, int], seconds: float) -> None:
+        """A step of the daily work was done, with so much of each."""
+        ...
+
+    def maintenance_failed(self, step: str, kind: FailureKind) -> None: ...
+
 
 class NoObserver:
     def recall_done(self, seconds: float, hits: int, late: bool) -> None: ...
@@ -59,6 +65,10 @@ class NoObserver:
     def model_called(self, tokens: int) -> None: ...
 
     def queue(self, waiting: int, dead: int, oldest_s: float) -> None: ...
+
+    def maintained(self, step: str, counts: Mapping[str, int], seconds: float) -> None: ...
+
+    def maintenance_failed(self, step: str, kind: FailureKind) -> None: ...
 
 
 def kind_of(error: BaseException | None) -> FailureKind:

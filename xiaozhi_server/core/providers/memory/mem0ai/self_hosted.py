@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 from psycopg_pool import AsyncConnectionPool
 
+from ..base import AgentRules
 from .by_mem0.bridge import Mem0Bridge
 from .by_mem0.extract_by_mem0 import ExtractingSaver, ExtractionOptions, FindFor, Mem0Extractor
 from .by_mem0.mem0_add import Find, count_tokens
@@ -80,7 +81,10 @@ class SelfHosted:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What the caller has and closes itself. `folder` is for the files of mem0 and its stores, `cache_dir` for ours."""
+    """What the caller has and closes itself. `folder` is for the files of mem0 and its stores, `cache_dir` for ours.
+
+    `rules` tells what each agent wants done with its memories in the course of time.
+    """
 
     pool: Pool
     executor: Executor
@@ -88,6 +92,7 @@ class Surroundings:
     folder: Path
     cache_dir: Path
     observer: MemoryObserver = field(default_factory=NoObserver)
+    rules: AgentRules | None = None
 
 
 async def open_self_hosted(
@@ -169,6 +174,7 @@ class _Opening:
             observer=around.observer,
             make_saver=make_saver,
             reranker=reranker,
+            rules=around.rules,
         )
 
     async def _other_engine(self, part: Part, embedder: Embedder, reranker: Reranker | None) -> OtherStoreEngine:

@@ -16,7 +16,7 @@ from typing import Any, Literal
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
-from ...base import AnyMessage
+from ...base import AnyMessage, Memory
 from ...migrate import apply_migrations
 from .. import checks
 from ..embedding.embed import Embedder
@@ -99,6 +99,7 @@ class OtherStoreEngine:
             f"order (lists are sorted here, of at most {MOST_LISTED} memories of an owner)",
             "the neighbours of what it finds, and how rare a word is in all of an owner's memories",
             "transactions (after a crash a conversation may be there before it counts as saved; it is then replaced)",
+            "forgetting (nothing fades by itself, and nothing is pinned)",
             "word of which embedder made a vector (another one needs an empty collection)",
         )
 
@@ -259,6 +260,9 @@ class OtherStoreEngine:
 
     def prefetch(self, user_id: str) -> None:
         """Nothing of such a store can be made ready."""
+
+    def recalled(self, memories: Sequence[Memory], *, user_id: str) -> None:
+        """Such a store keeps no trace of it."""
 
     async def present(self, ids: Sequence[uuid.UUID], *, user_id: str) -> set[uuid.UUID]:
         scope = Scope(user_id)

@@ -94,7 +94,7 @@ class Changes:
                 await connection.execute(f"LISTEN {_CHANNEL}")
                 await self._hear_ourselves(connection)
         except BaseException:
-            await _close(connection)
+            await close_quietly(connection)
             raise
         return connection
 
@@ -120,7 +120,7 @@ class Changes:
                     await connection.execute("SELECT 1")
         finally:
             self._handlers.lost()
-            await _close(connection)
+            await close_quietly(connection)
 
     def _tell(self, notice: Notify) -> None:
         if notice.payload == _EVERYBODY:
@@ -145,7 +145,8 @@ async def _called(make: Callable[[], Any]) -> Any:
     return await made if asyncio.iscoroutine(made) else made
 
 
-async def _close(connection: AsyncConnection[Any]) -> None:
+async def close_quietly(connection: AsyncConnection[Any]) -> None:
+    """For one outside of the pool: a database that is gone or frozen holds nobody up."""
     with contextlib.suppress(Error, OSError, TimeoutError):
         async with asyncio.timeout(_CLOSE_TIMEOUT_S):
             await connection.close()

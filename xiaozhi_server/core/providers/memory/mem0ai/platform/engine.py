@@ -14,7 +14,7 @@ from uuid import UUID
 from psycopg import Error as DatabaseError
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
-from ...base import AnyMessage
+from ...base import AnyMessage, Memory
 from ...migrate import apply_migrations
 from ..checks import checked_limit, checked_query
 from ..engine import LEDGER, MakeSaver, MemoryEngine
@@ -175,6 +175,9 @@ class PlatformEngine:
         known = found or []
         known += waiting.fitting(asked, but_not={send_id_of(one.memory) for one in known})
         return sorted(known, key=lambda one: one.score, reverse=True)[:limit]
+
+    def recalled(self, memories: Sequence[Memory], *, user_id: str) -> None:
+        """What becomes of memories there is the platform's business."""
 
     async def present(self, ids: Sequence[UUID], *, user_id: str) -> set[UUID]:
         """Which of these are still memories of this owner; what cannot be found out is not."""

@@ -53,6 +53,15 @@ class Editor:
         self._changed(scope.user_id)
         return new
 
+    async def pin(self, scope: Scope, id: UUID, pinned: bool) -> StoredMemory:
+        async with self._connect() as connection, connection.transaction():
+            old = existing(await listing.locked(connection, scope, id))
+            if old.pinned != pinned:
+                named = {"user_id": scope.user_id, "id": id, "pinned": pinned}
+                await connection.execute(statement("entry_pin"), named)
+        self._changed(scope.user_id)
+        return replace(old, pinned=pinned)
+
     async def delete(self, scope: Scope, id: UUID) -> None:
         async with self._connect() as connection, connection.transaction():
             if not await _delete(connection, scope, "id = %(id)s", {"id": id}):

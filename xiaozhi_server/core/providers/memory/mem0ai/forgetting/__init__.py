@@ -1,0 +1,1 @@
+"""How memories fade: the formulas, what recall leaves behind, and who goes."""

@@ -1,0 +1,151 @@
+"""What recalls leave behind in what they brought back, written down a little later: never in the way of a turn."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from psycopg import AsyncConnection, OperationalError
+from psycopg.rows import dict_row
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from ..statements import statement
+from .retention import EARLIEST, FORGET_Q_MIN, Trace, recalled
+
+logger = logging.getLogger(__name__)
+
+Pool = AsyncConnectionPool[Any]
+
+_CANCEL_TIMEOUT_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class AccessOptions:
+    """So much is waited for more, and so many recalls may wait; beyond that new ones leave no trace."""
+
+    flush_every_s: float = 10.0
+    waiting_max: int = 50_000
+    database_timeout_s: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Recall:
+    quality: float
+    at: datetime
+
+
+_Recalls = dict[UUID, list[_Recall]]
+
+
+class AccessLog:
+    """What waits is lost only by a crash. Before `start` and after `stop` nothing is noted."""
+
+    def __init__(self, pool: Pool, options: AccessOptions) -> None:
+        self._pool = pool
+        self._options = options
+        self._waiting: dict[str, _Recalls] = {}
+        self._count = 0
+        self._overflowed = 0
+        self._noted = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._stopping.clear()
+        self._task = asyncio.create_task(self._run(), name="memory-access-log")
+
+    async def stop(self, deadline_s: float) -> None:
+        """Write down what waits, as long as the deadline allows."""
+        task, self._task = self._task, None
+        if task is None:
+            return
+        self._stopping.set()
+        self._noted.set()
+        await asyncio.wait({task}, timeout=deadline_s)
+        task.cancel()
+        await asyncio.wait({task}, timeout=_CANCEL_TIMEOUT_S)  # a frozen database may hold it longer
+        if self._count:
+            logger.warning("memory: %d recalls leave no trace, the database did not take them", self._count)
+
+    def note(self, user_id: str, qualities: Iterable[tuple[UUID, float]], at: datetime) -> None:
+        """These were brought back, and fitted so well. Takes no time, and never fails."""
+        if self._task is None:
+            return
+        for id, quality in qualities:
+            if quality < FORGET_Q_MIN:
+                continue
+            if self._count >= self._options.waiting_max:
+                self._overflowed += 1
+                continue
+            self._waiting.setdefault(user_id, {}).setdefault(id, []).append(_Recall(quality, at))
+            self._count += 1
+            self._noted.set()
+
+    async def _run(self) -> None:
+        while not self._stopping.is_set():
+            await self._noted.wait()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._options.flush_every_s):
+                    await self._stopping.wait()
+            self._noted.clear()
+            await self._flush()
+
+    async def _flush(self) -> None:
+        """Owner by owner. While the database is out of reach all waits; what it does not take is given up."""
+        if self._overflowed:
+            logger.warning("memory: %d recalls leave no trace, too many waited already", self._overflowed)
+            self._overflowed = 0
+        for user_id in list(self._waiting):
+            recalls = self._waiting.pop(user_id)
+            try:
+                async with asyncio.timeout(self._options.database_timeout_s), self._pool.connection() as connection:
+                    await write(connection, user_id, recalls)
+            except (OperationalError, PoolTimeout, TimeoutError) as error:
+                logger.warning("memory: what was recalled is not noted yet (%s)", type(error).__name__)
+                self._put_back(user_id, recalls)
+                self._noted.set()
+                return
+            except Exception as error:  # noqa: BLE001 - one owner's: it must not hold up the others
+                logger.warning("memory: some recalls leave no trace (%s)", type(error).__name__)
+            self._count -= _size(recalls)
+
+    def _put_back(self, user_id: str, recalls: _Recalls) -> None:
+        """Before what was recalled meanwhile."""
+        newer = self._waiting.get(user_id, {})
+        self._waiting[user_id] = {id: recalls.get(id, []) + newer.get(id, []) for id in recalls | newer}
+
+
+async def write(connection: AsyncConnection[Any], user_id: str, recalls: Mapping[UUID, Sequence[_Recall]]) -> None:
+    """One owner's, in one transaction. What is no memory (any more) has no trace."""
+    async with connection.transaction(), connection.cursor(row_factory=dict_row) as cursor:
+        latest = max(recall.at for some in recalls.values() for recall in some)
+        asked = {"user_id": user_id, "ids": list(recalls), "earliest": EARLIEST, "latest": latest}
+        await cursor.execute(statement("access_lock"), asked)
+        traces = {
+            row["id"]: _after(Trace(row["accessed_at"], row["access_count"], row["quality"]), recalls[row["id"]])
+            for row in await cursor.fetchall()
+        }
+        if not traces:
+            return
+        written = {
+            "user_id": user_id,
+            "ids": list(traces),
+            "accessed_at": [trace.last_recalled_at for trace in traces.values()],
+            "access_count": [trace.recall_count for trace in traces.values()],
+            "quality": [trace.quality_ema for trace in traces.values()],
+        }
+        await cursor.execute(statement("access_write"), written)
+
+
+def _after(trace: Trace, recalls: Sequence[_Recall]) -> Trace:
+    for recall in recalls:
+        trace = recalled(trace, recall.quality, recall.at)
+    return trace
+
+
+def _size(recalls: Mapping[UUID, Sequence[_Recall]]) -> int:
+    return sum(map(len, recalls.values()))
