@@ -19,7 +19,7 @@ import numpy as np
 from aiohttp import web
 
 from firmware_sim.cloud.answers import Answer, answer
-from firmware_sim.cloud.extraction import worded
+from firmware_sim.cloud.extraction import Erring, Wording, is_for_memory, worded
 from firmware_sim.cloud.faults import SERVICES, Extraction, Fault, Faults, Service
 from firmware_sim.cloud.form import read_form
 from firmware_sim.cloud.listening import RATE, Recogniser
@@ -68,7 +68,8 @@ class _Stop:
 class StandInCloud:
     """Use it as a context manager; `base_url` ends with `/v1`, and `memory_host` is where the Mem0 platform is.
 
-    A chat request that does not fit into `context_tokens`, with the answer that it makes room for, is refused.
+    A chat request that does not fit into `context_tokens`, with the answer that it makes room for, is refused. `erring`
+    says how the model errs where it is asked for a memory.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class StandInCloud:
     ) -> None:
         self.faults = Faults()
         self.context_tokens = context_tokens
+        self.erring: Erring | None = None
         self.requests: deque[CloudRequest] = deque(maxlen=1000)
         self.counts: Counter[str] = Counter()
         self.base_url = ""
@@ -229,7 +231,7 @@ class StandInCloud:
         if self.context_tokens is not None and asked + tokens_reserved(body) > self.context_tokens:
             return _too_long(self.context_tokens, asked, tokens_reserved(body))
         given = answer(body.get("messages") or [], body.get("tools") or [])
-        given = replace(given, text=worded(given.text, fault.wording))
+        given = replace(given, text=worded(given.text, self._wording(body, fault)))
         if not body.get("stream"):
             return await self._reply(request, completion(given, asked=asked), fault)
         usage_of = asked if (body.get("stream_options") or {}).get("include_usage") else None
@@ -237,6 +239,12 @@ class StandInCloud:
             given = Answer()
         events = [b"data: {not json\n\n"] if fault.mode == "garbage" else chat_events(given, usage_of=usage_of)
         return await self._send(request, "text/event-stream", events, fault)
+
+    def _wording(self, body: Json, fault: Fault) -> Wording:
+        messages = body.get("messages") or []
+        if self.erring is None or fault.wording != "as_asked" or not is_for_memory(messages):
+            return fault.wording
+        return self.erring.wording(json.dumps(messages))
 
     async def _transcribe(self, request: web.Request, fault: Fault) -> web.StreamResponse:
         form = read_form(request.headers.get("Content-Type", ""), await request.read())

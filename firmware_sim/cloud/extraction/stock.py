@@ -1,17 +1,14 @@
-"""The stand-in model at work for a memory: takes facts out of a talk, and says how well a text fits a question.
+"""The stand-in model asked as mem0's library itself asks: for facts out of a talk, and how well a text fits a question.
 
-It reads the request and nothing else, as mem0's library words it. A fact is a sentence of the user's, word for word.
+A fact is a sentence of the user's, word for word.
 """
 
 import json
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
 
-Wording = Literal["as_asked", "fenced", "babble", "mute", "nothing"]
+EXTRACTOR = "You are a Memory Extractor"
+RATER = "relevance scoring assistant"
 
-_EXTRACTOR = "You are a Memory Extractor"
-_RATER = "relevance scoring assistant"
 _SECTION = re.compile(r"^## (?P<name>[^\n]+)\n(?P<text>.*?)(?=^## |^# Output:|\Z)", re.MULTILINE | re.DOTALL)
 _TURN = re.compile(r"^(?P<role>user|assistant|system): (?P<text>.*?)(?=^(?:user|assistant|system): |\Z)", re.M | re.S)
 _SENTENCE = re.compile(r"[^.!?。！？\n]*[.!?。！？]+|[^.!?。！？\n]+")
@@ -23,27 +20,14 @@ _NOT_A_FACT = re.compile(
 _TERM = re.compile(r"[\u3400-\u9fff]|\w+")
 
 
-def answer_for_memory(messages: Sequence[Mapping[str, Any]]) -> str | None:
-    """What the model says to a request of a memory; None where the request is another one."""
-    if len(messages) != 2:
-        return None
-    system, asked = (str(message.get("content") or "") for message in messages)
-    if _EXTRACTOR in system:
-        return json.dumps({"memory": _facts(asked)}, ensure_ascii=False)
-    if _RATER in system and (rated := _RATED.match(asked)):
-        return f"{_fit(rated['query'], rated['text']):.2f}"
-    return None
+def facts_for_mem0(asked: str) -> str:
+    return json.dumps({"memory": _facts(asked)}, ensure_ascii=False)
 
 
-def worded(text: str, wording: Wording) -> str:
-    """The same answer as a careless model gives it, or what it says instead."""
-    return {
-        "as_asked": text,
-        "fenced": f"Here is what I {{really}} found:\n```json\n{text}\n```\nShall I go on?",
-        "babble": 'Sure! The memories are {"memory": [and so on',
-        "mute": "",
-        "nothing": '{"memory": []}',
-    }[wording]
+def rating(asked: str) -> str | None:
+    """How well a document fits a query, by the words that they share."""
+    rated = _RATED.match(asked)
+    return f"{_fit(rated['query'], rated['text']):.2f}" if rated else None
 
 
 def _facts(asked: str) -> list[dict[str, str]]:
