@@ -297,6 +297,8 @@ class Application:
             fallback_agent=default_agent(self._settings, self._chosen),
             make_dialogue=self._dialogue_factory(),
             exit_commands=self._settings.exit_commands,
+            wake_words=self._settings.wakeup_words,
+            greet=self._settings.enable_greeting,
         )
         connections = ConnectionServices(
             session=session,

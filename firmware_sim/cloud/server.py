@@ -89,6 +89,7 @@ class StandInCloud:
         self.requests: deque[CloudRequest] = deque(maxlen=1000)
         self.counts: Counter[str] = Counter()
         self.base_url = ""
+        self.speaker = ""  # whose voice it knows; transcripts then come wrapped with this name
         self.platform = Mem0Platform(self._reply, lambda body: self._note("memory", body))
         self._host = host
         self._port = port
@@ -255,6 +256,8 @@ class StandInCloud:
             text = await self._heard(data)
         except UnreadableError as error:
             return _error(400, f"the file cannot be read: {error}")
+        if self.speaker and text:
+            text = json.dumps({"speaker": self.speaker, "content": text}, ensure_ascii=False)
         language = form.get("language", b"").decode() or None
         self._note("transcription", {"bytes": len(data), "text": text, "language": language})
         if form.get("response_format") == b"text":

@@ -15,7 +15,7 @@ from firmware_sim.device import Habits, Identity, Mode, SimulatedDevice
 from firmware_sim.phrases import Fact, draw_facts
 from firmware_sim.speech import speak
 from tests.support.cloud_process import CloudProcess
-from tests.support.server_process import ServerProcess
+from tests.support.server_process import PATIENT, ServerProcess
 
 KEY = "sk-stand-in-0123456789"
 MAC = "02:00:00:00:00:07"
@@ -28,6 +28,7 @@ LIMITS = {
     "XIAOZHI__TURN__LLM_FIRST_TOKEN_TIMEOUT_S": "4",
     "XIAOZHI__TURN__ASR_TIMEOUT_S": "4",
     "XIAOZHI__TTS_TIMEOUT": "4",
+    **PATIENT,
 }
 
 # A server takes seconds to come and go: the tests that want the cloud share one, and a loop with it.

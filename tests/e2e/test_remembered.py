@@ -1,6 +1,7 @@
 """The promise of the product: a device talks, hangs up, comes back, and is remembered. Nobody else is."""
 
 import asyncio
+import json
 import random
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest_asyncio
 
 from firmware_sim.device import SimulatedDevice
 from tests.support.facts import Fact, draw_facts
-from tests.support.server_process import ServerProcess
+from tests.support.server_process import PATIENT, ServerProcess
 
 MAC = "02:00:00:00:00:01"
 OTHER_MAC = "02:00:00:00:00:02"
@@ -21,7 +22,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ServerProcess]:
-    async with ServerProcess(tmp_path_factory.mktemp("shared")) as server:
+    async with ServerProcess(tmp_path_factory.mktemp("shared"), environment=PATIENT) as server:
         yield server
 
 
@@ -72,6 +73,26 @@ async def test_one_person_tells_it_all_and_is_asked_for_it_all(shared: ServerPro
         assert fact.answer in answer, f"seed {seed}: {fact.question} {answer}"
 
 
+def by(speaker: str, text: str) -> str:
+    """As a recogniser that knows voices sends it."""
+    return json.dumps({"speaker": speaker, "content": text}, ensure_ascii=False)
+
+
+async def test_each_person_of_a_household_is_told_their_own_and_everybodys(shared: ServerProcess) -> None:
+    seed = random.randrange(10**6)
+    anns, toms, shared_fact = draw_facts(seed)[:3]
+    home = mac_of(200)
+    await tell(shared, home, by("Ann", anns.statement), by("Tom", toms.statement), shared_fact.statement)
+    for speaker, own, others in (("ANN", anns, toms), ("Tom", toms, anns)):
+        told = await tell(shared, home, *(by(speaker, fact.question) for fact in (own, others, shared_fact)))
+        assert own.answer in told[0], f"seed {seed}: {speaker} is not known any more"
+        assert others.answer not in told[1], f"seed {seed}: {speaker} was told what somebody else had said"
+        assert shared_fact.answer in told[2], f"seed {seed}: {speaker} was not told what everybody may know"
+    for answer in await tell(shared, home, anns.question, toms.question):
+        assert anns.answer not in answer, f"seed {seed}: a stranger was told"
+        assert toms.answer not in answer, f"seed {seed}: a stranger was told"
+
+
 async def test_without_memory_the_same_conversation_knows_nothing(tmp_path: Path) -> None:
     facts = draw_facts(random.randrange(10**6))
     environment = {"XIAOZHI__SELECTED_MODULE__MEMORY": "nomem"}
@@ -84,10 +105,10 @@ async def test_without_memory_the_same_conversation_knows_nothing(tmp_path: Path
 
 async def test_killed_right_after_the_answers_and_still_remembered(tmp_path: Path) -> None:
     facts = draw_facts(random.randrange(10**6))
-    async with ServerProcess(tmp_path) as server:
+    async with ServerProcess(tmp_path, environment=PATIENT) as server:
         await each_tells_one(server, facts)
         await server.kill()
-    async with ServerProcess(tmp_path) as server:
+    async with ServerProcess(tmp_path, environment=PATIENT) as server:
         answers = await each_is_asked(server, facts)
     for fact, answer in zip(facts, answers, strict=True):
         assert fact.answer in answer
@@ -116,7 +137,7 @@ async def test_nothing_that_was_said_is_in_the_log(shared: ServerProcess) -> Non
 
 
 async def test_at_debug_the_log_shows_memory_operations(tmp_path: Path) -> None:
-    environment = {"XIAOZHI__LOG__LOG_LEVEL": "DEBUG"}
+    environment = {"XIAOZHI__LOG__LOG_LEVEL": "DEBUG", **PATIENT}
     async with ServerProcess(tmp_path, environment=environment) as server:
         await tell(server, MAC, "My favourite colour is teal.", "What is my favourite colour?")
     assert "memory: recalled" in server.log

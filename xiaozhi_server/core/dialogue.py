@@ -16,6 +16,7 @@ class DialogueMessage:
     role: Literal["user", "assistant"]
     content: str
     tokens: int
+    speaker: str | None = None
 
 
 def estimate_tokens(text: str) -> int:
@@ -39,8 +40,9 @@ class Dialogue:
     def tokens(self) -> int:
         return self._used
 
-    def add_user(self, text: str) -> None:
-        self._add("user", text)
+    def add_user(self, text: str, speaker: str | None = None) -> None:
+        """`speaker` is the name of the person, where the voice is known."""
+        self._add("user", text, speaker)
 
     def add_assistant(self, heard: str) -> None:
         """Keep what was heard of an answer, which may be less than what was generated, or nothing."""
@@ -50,8 +52,9 @@ class Dialogue:
     def messages(self) -> tuple[DialogueMessage, ...]:
         return tuple(self._messages)
 
-    def _add(self, role: Literal["user", "assistant"], text: str) -> None:
-        message = DialogueMessage(role, text, self._count(text) + MESSAGE_OVERHEAD_TOKENS)
+    def _add(self, role: Literal["user", "assistant"], text: str, speaker: str | None = None) -> None:
+        tokens = self._count(text if speaker is None else f"{speaker}: {text}") + MESSAGE_OVERHEAD_TOKENS
+        message = DialogueMessage(role, text, tokens, speaker)
         self._messages.append(message)
         self._used += message.tokens
         while self._used > self._budget and len(self._messages) > 1:

@@ -61,12 +61,16 @@ class AgentDirectory(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SpokenLine:
-    """One line of the dialogue as it was heard. `id` is unique for ever: writing it twice changes nothing."""
+    """One line of the dialogue as it was heard. `id` is unique for ever: writing it twice changes nothing.
+
+    `speaker` names the person whose voice was recognised.
+    """
 
     id: str
     role: Literal["user", "assistant"]
     content: str
     spoken_at: datetime
+    speaker: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from .dialogue import Dialogue
 from .phrases import phrase_set
 from .ports import AgentDirectory, AgentProfile, Binding, ConversationLog, DeviceContact
 from .providers.memory.base import MemoryProvider
+from .texts import Phrase, phrase
 from .turn.inputs import TurnContext
 
 LOAD_DEADLINE_S = 1.5
@@ -23,7 +24,10 @@ CLOSE_DEADLINE_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class SessionServices:
-    """`fallback_agent` talks to devices that cannot be looked up at the moment; it remembers and records nothing."""
+    """`fallback_agent` talks to devices that cannot be looked up at the moment; it remembers and records nothing.
+
+    A spoken wake word is answered where there is `greet`.
+    """
 
     directory: AgentDirectory
     log: ConversationLog
@@ -31,6 +35,8 @@ class SessionServices:
     fallback_agent: AgentProfile
     make_dialogue: Callable[[], Dialogue] = Dialogue
     exit_commands: tuple[str, ...] = ()
+    wake_words: tuple[str, ...] = ()
+    greet: bool = False
 
 
 class Session:
@@ -48,6 +54,8 @@ class Session:
             language=stranger.language,
             dialogue=services.make_dialogue(),
             is_farewell=phrase_set(services.exit_commands).__contains__,
+            is_wake_word=phrase_set(services.wake_words).__contains__,
+            greeting=self._greeting(stranger.language),
         )
 
     @property
@@ -90,7 +98,16 @@ class Session:
         binding = await self._services.directory.resolve(self._contact)
         # The memory before the session's row: without it a turn would be written down, but not remembered.
         memory = await self._services.memory_for(binding) if binding.agent.memory_enabled else None
-        self._context = replace(self._context, binding=binding, language=binding.language, memory=memory)
+        self._context = replace(
+            self._context,
+            binding=binding,
+            language=binding.language,
+            memory=memory,
+            greeting=self._greeting(binding.language),
+        )
         if not self._opened:
             await self._services.log.open_session(self._context.session_id, binding, datetime.now(UTC))
             self._opened = True
+
+    def _greeting(self, language: str) -> str:
+        return phrase(Phrase.GREETING, language) if self._services.greet else ""

@@ -268,5 +268,7 @@ def _row(exchange: Exchange) -> dict[str, Any]:
 
 
 async def _remember(exchange: Exchange, memory: MemoryProvider, connection: AsyncConnection[Any]) -> None:
-    messages = [SpokenMessage(line.role, storable(line.content), line.spoken_at) for line in exchange.lines]
+    messages = [
+        SpokenMessage(line.role, storable(line.content), line.spoken_at, line.speaker) for line in exchange.lines
+    ]
     await memory.save_memory(messages, exchange.session_id, key=exchange.turn_id, transaction=connection)

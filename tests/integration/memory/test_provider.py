@@ -90,7 +90,8 @@ async def test_messages_of_a_script_are_taken_as_they_are(engine: MemoryEngine) 
     recalled = await memory.recall('{"speaker": "Ann", "content": "What is my favourite colour?"}', 5, 2.0)
     assert {(one.text, one.speaker) for one in recalled} == {(TEAL.content, "Ann"), ("Noted.", None)}
     assert all(before <= one.timestamp <= datetime.now(UTC) for one in recalled)
-    assert "] Ann: My favourite colour is teal." in await memory.query_memory("favourite colour")
+    asked = '{"speaker": "Ann", "content": "favourite colour"}'
+    assert "] Ann: My favourite colour is teal." in await memory.query_memory(asked)
 
 
 async def test_what_was_recalled_is_not_saved_again(engine: MemoryEngine) -> None:

@@ -50,7 +50,7 @@ class Notebook:
     async def query_memory(self, query: str) -> str:
         return ""
 
-    async def recall(self, query: str, limit: int, deadline: float) -> list[Memory]:
+    async def recall(self, query: str, limit: int, deadline: float, *, speaker: str | None = None) -> list[Memory]:
         return []
 
     async def close(self) -> None: ...

@@ -17,8 +17,9 @@ from xiaozhi_server.core.providers.memory.mem0ai.message import (
     to_json,
     worth_keeping,
 )
-from xiaozhi_server.core.providers.memory.mem0ai.scope import InvalidIdError, Scope
+from xiaozhi_server.core.providers.memory.mem0ai.scope import InvalidIdError, Scope, owner_of
 from xiaozhi_server.core.providers.memory.nomem import NoMemory
+from xiaozhi_server.core.providers.memory.speaker import known_name
 
 SAID_AT = datetime(2026, 11, 20, 9, 15, 30, tzinfo=UTC)
 
@@ -32,6 +33,50 @@ def test_ids_that_name_nobody_are_refused(bad: Any) -> None:
             Scope("somebody", bad)
         with pytest.raises(InvalidIdError):
             Scope("somebody", None, bad)
+
+
+@pytest.mark.parametrize(
+    ("names", "person"),
+    [
+        (("Ann", " ann ", "ＡＮＮ", "Ann."), "ann"),
+        (("Mary Lou", "mary-lou", "Mary\n Lou", "Mary\0Lou"), "mary_lou"),
+        (("小雨", " 小雨 "), "小雨"),
+        (("राम",), "राम"),
+        (("Ann/person:tom", "*Ann*/person.Tom"), "ann_person_tom"),
+    ],
+)
+def test_a_person_is_the_same_however_the_name_is_written(names: tuple[str, ...], person: str) -> None:
+    assert {owner_of("device:aa", name) for name in names} == {f"device:aa/person:{person}"}
+
+
+@pytest.mark.parametrize(
+    "name", [None, "", " ", "\0", "?!", "*", "unknown", "Unknown Speaker", "未知说话人", "NONE", "🐻"]
+)
+def test_a_voice_that_nobody_knows_is_the_household(name: str | None) -> None:
+    assert owner_of("device:aa", name) == "device:aa"
+    assert known_name(name) is None
+
+
+@given(st.text(max_size=300), st.text(max_size=80), st.integers(1, 256))
+def test_every_persons_id_is_one(household: str, speaker: str, length: int) -> None:
+    try:
+        household = Scope(household[:length]).user_id
+    except InvalidIdError:
+        with pytest.raises(InvalidIdError):
+            owner_of(household[:length], speaker)
+        return
+    owner = owner_of(household, speaker)
+    assert Scope(owner).user_id == owner
+    assert owner == owner_of(household, known_name(speaker))
+    assert (owner == household) == (known_name(speaker) is None)
+    assert not any(character.isspace() for character in owner.removeprefix(household))
+
+
+def test_long_ids_stay_apart() -> None:
+    household = "h" * 250
+    ann, tom = owner_of(household, "Ann"), owner_of(household, "Tom")
+    assert len({ann, tom, household}) == 3
+    assert {len(ann), len(tom)} == {256}
 
 
 def test_ids_of_the_house_are_taken() -> None:

@@ -94,8 +94,11 @@ class ScriptedTts:
 
 
 class ScriptedAsr:
-    def __init__(self, text: str = "", delay_s: float = 0.0, failure: Exception | None = None) -> None:
+    def __init__(
+        self, text: str = "", delay_s: float = 0.0, failure: Exception | None = None, speaker: str | None = None
+    ) -> None:
         self.text = text
+        self.speaker = speaker
         self.delay_s = delay_s
         self.failure = failure
 
@@ -103,7 +106,7 @@ class ScriptedAsr:
         await asyncio.sleep(self.delay_s)
         if self.failure is not None:
             raise self.failure
-        return Transcript(self.text)
+        return Transcript(self.text, speaker=self.speaker)
 
     async def probe(self) -> str:
         return "scripted"
@@ -124,6 +127,7 @@ class ScriptedMemory:
         self.delay_s = delay_s
         self.failure = failure
         self.queries: list[str] = []
+        self.speakers: list[str | None] = []
 
     async def init_memory(
         self, role_id: str, *, agent_id: str | None = None, summary_memory: str | None = None
@@ -141,8 +145,9 @@ class ScriptedMemory:
     async def query_memory(self, query: str) -> str:
         return ""
 
-    async def recall(self, query: str, limit: int, deadline: float) -> list[Memory]:
+    async def recall(self, query: str, limit: int, deadline: float, *, speaker: str | None = None) -> list[Memory]:
         self.queries.append(query)
+        self.speakers.append(speaker)
         await asyncio.sleep(self.delay_s)
         if self.failure is not None:
             raise self.failure
@@ -222,7 +227,9 @@ AGENT = AgentProfile(id="agent-1", name="Test", prompt="You are kind.", language
 class Stage:
     """Turns of one device with one dialogue, on the loop that runs."""
 
-    def __init__(self, services: TurnServices, language: str, memory: MemoryProvider | None) -> None:
+    def __init__(
+        self, services: TurnServices, language: str, memory: MemoryProvider | None, greeting: str = ""
+    ) -> None:
         self.services = services
         self.device = NotedDevice()
         self.dialogue = Dialogue(4_000)
@@ -233,6 +240,8 @@ class Stage:
             dialogue=self.dialogue,
             memory=memory,
             is_farewell=lambda text: text == "exit",
+            is_wake_word=lambda text: text == "Hey Robot",
+            greeting=greeting,
         )
         self._turns = 0
 
@@ -261,6 +270,7 @@ def stage(
     memory: MemoryProvider | None = None,
     options: TurnOptions | None = None,
     language: str = "en",
+    greeting: str = "",
 ) -> Iterator[Stage]:
     with ThreadPoolExecutor(2) as executor:
         services = TurnServices(
@@ -273,7 +283,7 @@ def stage(
             options=options or TurnOptions(),
             spare_tts=spare_tts,
         )
-        yield Stage(services, language, memory)
+        yield Stage(services, language, memory, greeting)
 
 
 async def until(condition: Callable[[], bool], limit_s: float = 60.0) -> None:

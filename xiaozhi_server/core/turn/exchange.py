@@ -8,13 +8,14 @@ from typing import Literal
 from ..errors import TurnError
 from ..ports import Exchange, SpokenLine
 from .inputs import OutcomeKind, TurnContext
+from .utterance import Utterance
 
 
 def build_exchange(
     turn_id: str,
     context: TurnContext,
     *,
-    asked: str,
+    asked: Utterance,
     asked_at: datetime,
     heard: str,
     outcome: OutcomeKind,
@@ -22,7 +23,7 @@ def build_exchange(
     errors: Iterable[TurnError],
 ) -> Exchange:
     """Both lines as they were heard; where nothing was heard, the person's line alone."""
-    lines = [_line("user", asked, asked_at)]
+    lines = [_line("user", asked.text, asked_at, asked.speaker)]
     if heard:
         lines.append(_line("assistant", heard, datetime.now(UTC)))
     return Exchange(
@@ -34,5 +35,7 @@ def error_names(errors: Iterable[TurnError]) -> tuple[str, ...]:
     return tuple(f"{error.stage}:{error.code}" for error in errors)
 
 
-def _line(role: Literal["user", "assistant"], content: str, spoken_at: datetime) -> SpokenLine:
-    return SpokenLine(str(uuid.uuid4()), role, content, spoken_at)
+def _line(
+    role: Literal["user", "assistant"], content: str, spoken_at: datetime, speaker: str | None = None
+) -> SpokenLine:
+    return SpokenLine(str(uuid.uuid4()), role, content, spoken_at, speaker)

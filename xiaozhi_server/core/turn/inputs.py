@@ -97,7 +97,10 @@ def _never(_: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class TurnContext:
-    """Whose turn it is. `is_farewell` recognises an exit command: it is answered with a goodbye, not by the model."""
+    """Whose turn it is. `is_farewell` recognises an exit command: it is answered with a goodbye, not by the model.
+
+    A wake word alone is answered with `greeting`, with nothing where that is empty.
+    """
 
     session_id: str
     binding: Binding
@@ -105,11 +108,16 @@ class TurnContext:
     dialogue: Dialogue
     memory: MemoryProvider | None = None
     is_farewell: Callable[[str], bool] = _never
+    is_wake_word: Callable[[str], bool] = _never
+    greeting: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class TurnOutcome:
-    """How a turn ended. `silent`: nothing was said, so nothing was sent. `heard` is what the device really played."""
+    """How a turn ended. `silent`: nothing was said that wants an answer, so nothing was sent.
+
+    `heard` is what the device really played.
+    """
 
     kind: OutcomeKind
     user_text: str = ""

@@ -15,34 +15,35 @@ from ..providers.llm.base import ChatMessage, Llm, TextDelta
 from ..providers.memory.base import Memory, MemoryProvider
 from .inputs import SpokenRequest, TurnOptions
 from .streams import closing
+from .utterance import Utterance, spoken
 
-MAX_TRANSCRIPT_CHARS: Final = 4_000
 # A recall keeps its own deadline; this much later it is ended from outside.
 RECALL_GRACE_S: Final = 0.02
 
 
-async def transcribe(asr: Asr, request: SpokenRequest, language: str, timeout_s: float) -> str:
+async def transcribe(asr: Asr, request: SpokenRequest, language: str, timeout_s: float) -> Utterance:
     """What was said; empty if it was nothing with a word in it."""
     try:
         async with asyncio.timeout(timeout_s):
             transcript = await asr.transcribe(request.pcm, sample_rate=request.sample_rate, language=language)
-        text = transcript.text.encode("utf-8", "replace").decode().replace("\0", " ")
+        return spoken(transcript.text, transcript.speaker)
     except AsrNotConfiguredError:
         raise TurnError("asr", "not_configured", "no recogniser is set up") from None
     except TimeoutError:
         raise StageTimeoutError("asr", timeout_s) from None
     except Exception as error:  # noqa: BLE001 - a provider call; its own words may quote the request
         raise ProviderFailedError("asr", error) from None
-    text = " ".join(text.split())[:MAX_TRANSCRIPT_CHARS]
-    return text if any(map(str.isalnum, text)) else ""
 
 
-async def recall(memory: MemoryProvider, query: str, options: TurnOptions) -> tuple[list[Memory], TurnError | None]:
+async def recall(
+    memory: MemoryProvider, asked: Utterance, options: TurnOptions
+) -> tuple[list[Memory], TurnError | None]:
     """What is known about it. A memory that is late or down never stops the talk."""
     deadline_s = options.recall_deadline_s
     try:
         async with asyncio.timeout(deadline_s + RECALL_GRACE_S):
-            return await memory.recall(query, options.recall_limit, deadline_s), None
+            memories = await memory.recall(asked.text, options.recall_limit, deadline_s, speaker=asked.speaker)
+            return memories, None
     except TimeoutError:
         return [], StageTimeoutError("recall", deadline_s)
     except Exception as error:  # noqa: BLE001 - a provider call

@@ -33,6 +33,7 @@ from .patience import Patience
 from .prompt import build_messages
 from .speech import Speech
 from .stages import recall, think, transcribe
+from .utterance import Utterance, typed
 from .warm import make_spare_voice, make_voice
 
 __all__ = [
@@ -70,7 +71,7 @@ class Turn:
         self._floor = Floor(output, context.session_id)
         self._stream = services.pacer.open(output, frame_ms=options.frame_ms, lead_frames=options.lead_frames)
         self._patience = Patience(options.filler_after_s, self._stream.ends_at, self._break_silence)
-        self._asked = ""
+        self._asked = Utterance("")
         self._is_kept = False
         self._is_farewell = False
         self._heard = ""
@@ -110,32 +111,37 @@ class Turn:
         return await self._wind_up(kind)
 
     async def _answer(self) -> bool:
-        """Put everything that is to be said on its way; False: nobody said anything."""
+        """Put everything that is to be said on its way; False: nobody said anything that wants an answer."""
         request = self._request
         if isinstance(request, AnnounceRequest):
             self._floor.begin()
             self._say_own(request.text)
             return True
         self._asked = await self._understand(request)
-        if not self._asked:
+        asked = self._asked.text
+        is_wake_word = self._context.is_wake_word(asked)
+        if not asked or (is_wake_word and not self._context.greeting):
             return False
-        self._floor.show_heard(self._asked)
+        self._floor.show_heard(asked)
         self._floor.begin()
-        if self._context.is_farewell(self._asked):
+        if is_wake_word:
+            self._say_own(self._context.greeting)
+            return True
+        if self._context.is_farewell(asked):
             self._is_farewell = True
             self._say_own(phrase(Phrase.GOODBYE, self._context.language))
             return True
         self._is_kept = True
-        self._context.dialogue.add_user(self._asked)
+        self._context.dialogue.add_user(asked, self._asked.speaker)
         await self._think(await self._recall())
         return True
 
-    async def _understand(self, request: TypedRequest | SpokenRequest) -> str:
+    async def _understand(self, request: TypedRequest | SpokenRequest) -> Utterance:
         if isinstance(request, TypedRequest):
-            return request.text.strip()
-        text = await transcribe(self._services.asr, request, self._context.language, self._options.asr_timeout_s)
+            return typed(request.text)
+        said = await transcribe(self._services.asr, request, self._context.language, self._options.asr_timeout_s)
         self._note_time("transcribed")
-        return text
+        return said
 
     async def _recall(self) -> list[Memory]:
         if self._context.memory is None:
@@ -248,7 +254,9 @@ class Turn:
     def _end(self, kind: OutcomeKind) -> TurnOutcome:
         self._note_time("ended")
         errors = error_names(self._all_errors())
-        self.outcome = TurnOutcome(kind, self._asked, self._heard, self._is_farewell, dict(self._timings_ms), errors)
+        self.outcome = TurnOutcome(
+            kind, self._asked.text, self._heard, self._is_farewell, dict(self._timings_ms), errors
+        )
         logger.info("turn {} {} {}", kind, self._timings_ms, " ".join(errors))
         return self.outcome
 

@@ -16,10 +16,18 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class ChatMessage:
+    """`speaker` names the person whose voice was recognised: a model is told so before their words."""
+
     role: Role
     content: str
     tool_calls: tuple[ToolCall, ...] = ()
     tool_call_id: str | None = None
+    speaker: str | None = None
+
+    @property
+    def told(self) -> str:
+        """The content as a model reads it."""
+        return self.content if self.speaker is None else f"{self.speaker}: {self.content}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -137,13 +137,18 @@ def _talk(messages: Sequence[ChatMessage]) -> _Talk:
 
 
 def _remembered(messages: Sequence[ChatMessage]) -> Iterator[str]:
-    """The sentences of the recalled lines, newest first. Only system messages are believed to be memory."""
+    """The sentences of the recalled lines, newest first. Only system messages are believed to be memory.
+
+    Before what this speaker said themselves stands their name.
+    """
+    speakers = [message.speaker for message in messages if message.role == "user"]
+    own = f"{speakers[-1]}: " if speakers and speakers[-1] else ""
     for message in messages:
         if message.role != "system":
             continue
         for block in EVIDENCE.findall(message.content):
             for line in EVIDENCE_LINE.findall(block):
-                yield from _facts(unescape(line).strip())
+                yield from _facts(unescape(line).strip().removeprefix(own))
 
 
 def _without_fragments(facts: tuple[str, ...]) -> tuple[str, ...]:

@@ -10,9 +10,9 @@ from typing import Any, Literal, Protocol
 class SpokenMessage:
     """One message as it was heard. Only user and assistant messages are ever remembered.
 
-    `speaker` names the person, where it is known. A content that wraps both, `{"speaker": …, "content": …}`, is
-    unwrapped. What recall brought, and somebody repeats word for word, is not remembered again: lines that begin with
-    their time in brackets, and a block `<memory>…</memory>`.
+    `speaker` names the person whose voice was recognised. A content that wraps both, `{"speaker": …, "content": …}`, is
+    unwrapped; "unknown" and the like name nobody. What recall brought, and somebody repeats word for word, is not
+    remembered again: lines that begin with their time in brackets, and a block `<memory>…</memory>`.
     """
 
     role: Literal["user", "assistant"]
@@ -64,7 +64,9 @@ class MemoryProvider(Protocol):
     """One owner's light view of a shared engine: cheap to make, one per connection.
 
     `role_id` is the owner (it becomes mem0's `user_id`). A script may simply set it, `provider.role_id = agent.id`, and
-    need not call `init_memory`.
+    need not call `init_memory`. Where a speaker is known the owner is that person of this household: what they say, and
+    what they are answered, is theirs; a question of theirs finds their own memories and the household's, and nobody
+    else's.
     """
 
     role_id: str
@@ -92,14 +94,16 @@ class MemoryProvider(Protocol):
     async def query_memory(self, query: str) -> str:
         """What is known about the query as lines `[YYYY-MM-DD HH:MM:SS] text`, newest first; empty if nothing.
 
-        Each memory is one line, with `<`, `>` and `&` escaped, so that it stays a quotation inside any block.
+        Each memory is one line, with `<`, `>` and `&` escaped, so that it stays a quotation inside any block. The query
+        may wrap its speaker, as a message may.
         """
         ...
 
-    async def recall(self, query: str, limit: int, deadline: float) -> list[Memory]:
+    async def recall(self, query: str, limit: int, deadline: float, *, speaker: str | None = None) -> list[Memory]:
         """The memories that fit the query, newest first, or none once `deadline` seconds have passed.
 
-        What came too late for its own question is among those of the next one.
+        `speaker` is who asks, if the voice is known; a query that wraps its speaker needs none. What came too late for
+        its own question is among those of the next one.
         """
         ...
 

@@ -2,13 +2,13 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from .records import FoundMemory
 from .scope import Scope
 
-_ANSWERS_MAX = 4
+_ANSWERS_MAX = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +28,12 @@ class LateAnswers:
     def keep(self, scope: Scope, asked_at: float, found: Sequence[FoundMemory]) -> None:
         self._answers.append(_Answer(scope, asked_at, found))
 
-    def take(self, scope: Scope) -> list[FoundMemory]:
-        """Each once. What is too old, or somebody else's, is gone."""
+    def take(self, scopes: Collection[Scope]) -> dict[Scope, list[FoundMemory]]:
+        """Of each of these, each once. What is too old, or somebody else's, is gone."""
         oldest = asyncio.get_running_loop().time() - self._keep_s
         answers, self._answers = self._answers, deque(maxlen=_ANSWERS_MAX)
-        return [
-            one for answer in answers if answer.scope == scope and answer.asked_at >= oldest for one in answer.found
-        ]
+        taken: dict[Scope, list[FoundMemory]] = {scope: [] for scope in scopes}
+        for answer in answers:
+            if answer.asked_at >= oldest and answer.scope in taken:
+                taken[answer.scope] += answer.found
+        return taken

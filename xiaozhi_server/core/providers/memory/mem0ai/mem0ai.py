@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, tzinfo
 from functools import partial
@@ -14,18 +14,22 @@ from psycopg import Error as DatabaseError
 from psycopg_pool import PoolTimeout
 
 from ..base import AnyMessage, Memory
+from ..speaker import unwrapped
 from .budget import within_budget
+from .checks import checked_messages
 from .engine_port import RecallEngine
 from .late import LateAnswers
 from .lines import as_lines
-from .message import unwrapped
+from .message import by_owner
 from .observe import kind_of
 from .records import FoundMemory
-from .scope import Scope
+from .scope import Scope, owner_of
 
 logger = logging.getLogger(__name__)
 
-_STILL_SEARCHING_MAX = 4
+_Search = asyncio.Task[list[FoundMemory]]
+
+_STILL_SEARCHING_MAX = 8
 _VECTOR_SHARE = 0.5  # of the deadline: what the embedder may take before words have to do
 _CLOSE_TIMEOUT_S = 1.0
 
@@ -54,9 +58,9 @@ class Mem0aiMemory:
         self._timezone = _timezone(self._options.timezone)
         self._agent_id: str | None = None
         self._instruction: str | None = None
-        self._searches: set[asyncio.Task[list[FoundMemory]]] = set()
+        self._searches: set[_Search] = set()
         self._late = LateAnswers(self._options.late_s)
-        self._session: tuple[str, str] | None = None  # whose, and which one
+        self._sessions: dict[str, str] = {}  # whose, and which one
 
     async def init_memory(
         self, role_id: str, *, agent_id: str | None = None, summary_memory: str | None = None
@@ -76,45 +80,41 @@ class Mem0aiMemory:
         key: str | None = None,
         transaction: Any = None,
     ) -> None:
-        await self._engine.enqueue(
-            messages,
-            user_id=self.role_id,
-            agent_id=self._agent_id,
-            session_id=session_id,
-            key=key,
-            transaction=transaction,
-            instruction=self._instruction,
-        )
-        if session_id is not None:
-            self._session = (self.role_id, session_id)
+        for owner, part in by_owner(self.role_id, checked_messages(messages)).items():
+            await self._engine.enqueue(
+                part,
+                user_id=owner,
+                agent_id=self._agent_id,
+                session_id=session_id,
+                key=key,
+                transaction=transaction,
+                instruction=self._instruction,
+            )
+            if session_id is not None:
+                self._sessions[owner] = session_id
         logger.debug("memory: accepted %d messages", len(messages))
 
     async def query_memory(self, query: str) -> str:
         memories = await self.recall(query, self._options.limit, self._options.deadline_s)
         return as_lines(memories, self._timezone)
 
-    async def recall(self, query: str, limit: int, deadline: float) -> list[Memory]:
-        """The search runs in a task of its own: even a database that does not answer cannot hold the turn up."""
-        scope = Scope(self.role_id, self._agent_id)
+    async def recall(self, query: str, limit: int, deadline: float, *, speaker: str | None = None) -> list[Memory]:
+        """Each owner's search is a task of its own: even a database that does not answer cannot hold the turn up."""
+        asked, named = unwrapped(query)
+        scopes = self._scopes(named or speaker)
         if len(self._searches) >= _STILL_SEARCHING_MAX:
             logger.warning("memory: not asked, %d earlier searches are still running", len(self._searches))
             self._engine.observer.recall_failed("busy")
             return []
         asked_at = _now()
-        search = asyncio.create_task(self._search(query, scope, limit, deadline), name="recall")
-        self._searches.add(search)
-        search.add_done_callback(self._finished)
+        searches = self._begin(asked, scopes, limit, deadline)
         try:
-            await asyncio.wait({search}, timeout=deadline)
+            await asyncio.wait(searches, timeout=deadline)
         except asyncio.CancelledError:
-            search.cancel()  # the turn is gone, nobody waits for this any more
+            for search in searches:
+                search.cancel()  # the turn is gone, nobody waits for this any more
             raise
-        if not search.done():
-            logger.warning("memory: nothing found within %g ms", deadline * 1000)
-            search.add_done_callback(partial(self._keep_for_next, scope, asked_at))
-            self._engine.observer.recall_done(_now() - asked_at, 0, late=True)
-            return []
-        return self._memories(search, scope.user_id, limit, asked_at)
+        return self._memories(searches, limit, deadline, asked_at)
 
     async def close(self) -> None:
         """End what still runs. The engine belongs to others."""
@@ -123,11 +123,25 @@ class Mem0aiMemory:
             search.cancel()
         if searches:
             await asyncio.wait(searches, timeout=_CLOSE_TIMEOUT_S)
-        await self._end_session()
+        await self._end_sessions()
 
-    async def _search(self, query: str, scope: Scope, limit: int, deadline: float) -> list[FoundMemory]:
-        late = self._late.take(scope)
-        asked, _ = unwrapped(query)
+    def _scopes(self, speaker: str | None) -> list[Scope]:
+        """Whose memories a question is about: the household's, and those of whoever asks."""
+        owners = dict.fromkeys((self.role_id, owner_of(self.role_id, speaker)))
+        return [Scope(owner, self._agent_id) for owner in owners]
+
+    def _begin(self, asked: str, scopes: Sequence[Scope], limit: int, deadline: float) -> dict[_Search, Scope]:
+        searches: dict[_Search, Scope] = {}
+        for scope, late in self._late.take(scopes).items():
+            search = asyncio.create_task(self._search(asked, scope, late, limit, deadline), name="recall")
+            search.add_done_callback(self._finished)
+            searches[search] = scope
+        self._searches.update(searches)
+        return searches
+
+    async def _search(
+        self, asked: str, scope: Scope, late: Sequence[FoundMemory], limit: int, deadline: float
+    ) -> list[FoundMemory]:
         searched = self._engine.search(
             asked,
             user_id=scope.user_id,
@@ -146,17 +160,35 @@ class Mem0aiMemory:
         return found + [one for one in late if one.memory.id in present - known]
 
     def _memories(
-        self, search: asyncio.Task[list[FoundMemory]], user_id: str, limit: int, asked_at: float
+        self, searches: Mapping[_Search, Scope], limit: int, deadline: float, asked_at: float
     ) -> list[Memory]:
-        if search.cancelled() or (error := search.exception()) is not None:
-            self._engine.observer.recall_failed("other" if search.cancelled() else kind_of(error))
-            return []
-        found = [self._memory(one) for one in search.result()]
-        memories = within_budget(found, limit, self._options.recall_tokens)
-        self._engine.observer.recall_done(_now() - asked_at, len(memories), late=False)
-        self._engine.recalled(memories, user_id=user_id)
+        """What is there in time; what is not is kept for the next question."""
+        late = [search for search in searches if not search.done()]
+        for search in late:
+            search.add_done_callback(partial(self._keep_for_next, searches[search], asked_at))
+        answers = [self._answer(search) for search in searches if search.done()]
+        found = [one for answer in answers for one in answer or ()]
+        memories = within_budget([self._memory(one) for one in found], limit, self._options.recall_tokens)
+        if late:
+            logger.warning("memory: not everything was found within %g ms", deadline * 1000)
+        if late or any(answer is not None for answer in answers):
+            self._engine.observer.recall_done(_now() - asked_at, len(memories), late=bool(late))
+        self._note_recalled(found, memories)
         logger.debug("memory: recalled %d", len(memories))
         return sorted(memories, key=lambda memory: memory.timestamp, reverse=True)
+
+    def _note_recalled(self, found: Sequence[FoundMemory], memories: Sequence[Memory]) -> None:
+        """To each owner what of theirs was told."""
+        owner_of_memory = {str(one.memory.id): one.memory.user_id for one in found}
+        for owner in dict.fromkeys(owner_of_memory.values()):
+            self._engine.recalled([one for one in memories if owner_of_memory[one.id] == owner], user_id=owner)
+
+    def _answer(self, search: _Search) -> list[FoundMemory] | None:
+        """None where it failed."""
+        if search.cancelled() or (error := search.exception()) is not None:
+            self._engine.observer.recall_failed("other" if search.cancelled() else kind_of(error))
+            return None
+        return search.result()
 
     def _memory(self, found: FoundMemory) -> Memory:
         memory = found.memory
@@ -164,24 +196,22 @@ class Mem0aiMemory:
         text, speaker = unwrapped(memory.text)  # another program may have written it
         return Memory(str(memory.id), text, timestamp, found.score, memory.speaker or speaker)
 
-    def _keep_for_next(self, scope: Scope, asked_at: float, search: asyncio.Task[list[FoundMemory]]) -> None:
+    def _keep_for_next(self, scope: Scope, asked_at: float, search: _Search) -> None:
         if not search.cancelled() and search.exception() is None:
             self._late.keep(scope, asked_at, search.result())
 
-    def _finished(self, search: asyncio.Task[list[FoundMemory]]) -> None:
+    def _finished(self, search: _Search) -> None:
         self._searches.discard(search)
         if not search.cancelled() and (error := search.exception()) is not None:
             logger.warning("memory: the search failed (%s)", type(error).__name__)
 
-    async def _end_session(self) -> None:
+    async def _end_sessions(self) -> None:
         """Nobody waits for it in vain where this fails: a batch is closed by time as well."""
-        session, self._session = self._session, None
-        if session is None:
-            return
-        user_id, session_id = session
+        sessions, self._sessions = self._sessions, {}
         with contextlib.suppress(DatabaseError, PoolTimeout, TimeoutError):
             async with asyncio.timeout(_CLOSE_TIMEOUT_S):
-                await self._engine.end_session(session_id, user_id=user_id)
+                for owner, session_id in sessions.items():
+                    await self._engine.end_session(session_id, user_id=owner)
 
 
 def _now() -> float:

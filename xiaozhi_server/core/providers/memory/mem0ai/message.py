@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ..base import AnyMessage, SpokenMessage
+from ..speaker import known_name, unwrapped
+from .scope import owner_of
 
 LONGEST_TEXT = 8000  # more is no remark but a document; the rest is cut off
 
@@ -31,18 +33,18 @@ def worth_keeping(messages: Sequence[AnyMessage]) -> list[SpokenMessage]:
     return [message for message in spoken if message is not None and message.content]
 
 
-def unwrapped(text: str) -> tuple[str, str | None]:
-    """What was said and by whom: recognisers that know voices send both as `{"speaker": …, "content": …}`."""
-    if not text.lstrip().startswith("{"):
-        return text, None
-    try:
-        said = json.loads(text)
-    except (ValueError, RecursionError):
-        return text, None
-    if not isinstance(said, dict) or "speaker" not in said or not isinstance(said.get("content"), str):
-        return text, None
-    speaker = said["speaker"]
-    return said["content"], speaker if isinstance(speaker, str) else None
+def by_owner(household: str, messages: Sequence[SpokenMessage]) -> dict[str, list[SpokenMessage]]:
+    """Whose memory each message is: a person's words are that person's, and so is what they are answered.
+
+    What the assistant says before anybody has spoken belongs to whoever speaks next.
+    """
+    owners = [owner_of(household, one.speaker) if one.role == "user" else None for one in messages]
+    owner = next(filter(None, owners), owner_of(household, None))
+    parts: dict[str, list[SpokenMessage]] = {}
+    for message, speaking in zip(messages, owners, strict=True):
+        owner = speaking or owner
+        parts.setdefault(owner, []).append(message)
+    return parts
 
 
 def to_json(messages: Sequence[SpokenMessage]) -> str:
@@ -67,9 +69,9 @@ def _spoken(message: AnyMessage) -> SpokenMessage | None:
     if role not in _ROLES:
         return None
     content, speaker = unwrapped(_text(fields.get("content")))
-    speaker = speaker or _text(fields.get("speaker") or fields.get("name"))
+    speaker = speaker or known_name(_text(fields.get("speaker") or fields.get("name")))
     said = _EVIDENCE.sub("", storable(content)).strip()[:LONGEST_TEXT]
-    return SpokenMessage(role, said, _time(fields.get("spoken_at")), storable(speaker) or None)
+    return SpokenMessage(role, said, _time(fields.get("spoken_at")), speaker)
 
 
 def _fields(message: object) -> Mapping[str, Any]:

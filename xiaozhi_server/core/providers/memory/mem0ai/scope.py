@@ -1,12 +1,16 @@
-"""Whose memories a call is about, checked before anything is touched."""
+"""Whose memories a call is about, checked before anything is touched; and who of a household is meant by a name."""
 
 from dataclasses import dataclass
+from hashlib import sha256
 
+from ..speaker import person_named
 from .errors import InvalidIdError
 
-__all__ = ["InvalidIdError", "Scope", "checked_id"]
+__all__ = ["InvalidIdError", "Scope", "checked_id", "owner_of"]
 
 _LONGEST_ID = 256
+_PERSON = "/person:"
+_DIGEST = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,3 +37,18 @@ def checked_id(name: str, value: object) -> str:
     if value == "*" or not value.isprintable() or len(value) > _LONGEST_ID:
         raise InvalidIdError(f"{name} must be printable, at most {_LONGEST_ID} characters long, and not a wildcard")
     return value
+
+
+def owner_of(household: str, speaker: str | None) -> str:
+    """The `user_id` of somebody of this household: of the person whose voice was recognised, else the household's own.
+
+    These ids lie in databases: their form may never change.
+    """
+    checked_id("user_id", household)
+    if speaker is None or (name := person_named(speaker)) is None:
+        return household
+    owner = f"{household}{_PERSON}{name}"
+    if len(owner) <= _LONGEST_ID:
+        return owner
+    digest = sha256(owner.encode()).hexdigest()[:_DIGEST]
+    return f"{owner[: _LONGEST_ID - _DIGEST - 1]}~{digest}"

@@ -2,15 +2,18 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, time
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from ..base import AnyMessage, Memory
+from ..mem0ai.checks import checked_messages
 from ..mem0ai.lines import as_lines
+from ..mem0ai.message import by_owner
 from ..mem0ai.recall.words import tokens_of
-from ..mem0ai.scope import Scope, checked_id
+from ..mem0ai.scope import Scope, owner_of
+from ..speaker import unwrapped
 from .engine import Notes, SummaryEngine
 from .notes import facts
 
@@ -29,7 +32,7 @@ class LocalShortMemory:
         self._zone = ZoneInfo(timezone)
         self._agent_id: str | None = None
         self._instruction: str | None = None
-        self._last_session: str | None = None
+        self._sessions: dict[str, str] = {}  # whose, and which one
 
     async def init_memory(
         self, role_id: str, *, agent_id: str | None = None, summary_memory: str | None = None
@@ -47,43 +50,55 @@ class LocalShortMemory:
         key: str | None = None,
         transaction: Any = None,
     ) -> None:
-        await self._engine.enqueue(
-            messages,
-            user_id=self.role_id,
-            agent_id=self._agent_id,
-            session_id=session_id,
-            key=key,
-            transaction=transaction,
-            instruction=self._instruction,
-        )
-        self._last_session = session_id
+        for owner, part in by_owner(self.role_id, checked_messages(messages)).items():
+            await self._engine.enqueue(
+                part,
+                user_id=owner,
+                agent_id=self._agent_id,
+                session_id=session_id,
+                key=key,
+                transaction=transaction,
+                instruction=self._instruction,
+            )
+            if session_id is not None:
+                self._sessions[owner] = session_id
 
     async def query_memory(self, query: str) -> str:
         return as_lines(await self.recall(query, _ALL_LINES, self._deadline_s), self._zone)
 
-    async def recall(self, query: str, limit: int, deadline: float) -> list[Memory]:
-        """The notes that share most words with the question, else the newest; what is not noted yet comes with them."""
-        checked_id("role_id", self.role_id)
-        try:
-            async with asyncio.timeout(deadline):
-                notes, waiting = await self._engine.known(self.role_id, self._agent_id)
-        except Exception as error:  # noqa: BLE001 - a provider call: memory being down never stops the talk
-            logger.warning("memory: the notes cannot be read (%s)", type(error).__name__)
-            return []
-        lines = self._noted(notes)
-        lines += [
-            Memory(f"waiting-{number}", message.content, message.spoken_at, 0.0, message.speaker)
-            for number, message in enumerate(waiting)
-            if message.role == "user"
-        ]
-        asked = set(tokens_of(query))
+    async def recall(self, query: str, limit: int, deadline: float, *, speaker: str | None = None) -> list[Memory]:
+        """The notes that share most words with the question, else the newest; what is not noted yet comes with them.
+
+        They are the household's, and where the speaker is known that person's too.
+        """
+        asked_text, named = unwrapped(query)
+        owners = dict.fromkeys((self.role_id, owner_of(self.role_id, named or speaker)))
+        lines = [line for of_one in await self._lines_of(owners, deadline) for line in of_one]
+        asked = set(tokens_of(asked_text))
         lines.sort(key=lambda line: (len(asked & set(tokens_of(line.text))), line.timestamp), reverse=True)
         return sorted(lines[: max(0, limit)], key=lambda line: line.timestamp, reverse=True)
 
     async def close(self) -> None:
         """The session is over: what was said in it is noted now. The engine belongs to others."""
-        if self._last_session is not None:
-            await self._engine.end_session(self._last_session, user_id=self.role_id)
+        for owner, session_id in self._sessions.items():
+            await self._engine.end_session(session_id, user_id=owner)
+
+    async def _lines_of(self, owners: Iterable[str], deadline: float) -> list[list[Memory]]:
+        """All at the same time; nothing of those who cannot be read in time."""
+        return await asyncio.gather(*(self._known(owner, deadline) for owner in owners))
+
+    async def _known(self, owner: str, deadline: float) -> list[Memory]:
+        try:
+            async with asyncio.timeout(deadline):
+                notes, waiting = await self._engine.known(owner, self._agent_id)
+        except Exception as error:  # noqa: BLE001 - a provider call: memory being down never stops the talk
+            logger.warning("memory: the notes cannot be read (%s)", type(error).__name__)
+            return []
+        return self._noted(notes) + [
+            Memory(f"waiting-{number}", message.content, message.spoken_at, 0.0, message.speaker)
+            for number, message in enumerate(waiting)
+            if message.role == "user"
+        ]
 
     def _noted(self, notes: Notes) -> list[Memory]:
         return [
