@@ -1,11 +1,11 @@
-"""`memory list|search|add|delete|stats|dead|reembed`: what a person looks up and mends in the server's own database,
-while the server runs or without it. A running server hears of every change at once.
+"""`memory list|search|add|delete|stats|dead|reembed|adopt`: what a person looks up and mends in the server's own
+database, while the server runs or without it. A running server hears of every change at once.
 """
 
 import argparse
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import asdict
@@ -17,6 +17,7 @@ from psycopg import Error
 from psycopg_pool import PoolTimeout
 
 from .cli_database import opened_database
+from .cli_memory_adopt import ADOPT, adopt, parts_for_adoption
 from .cli_memory_command import (
     OWNERS_SHOWN,
     Command,
@@ -38,7 +39,7 @@ from .core.providers.memory.mem0ai.records import StoredMemory
 from .core.providers.memory.mem0ai.saving.outbox import DeadLetter
 from .core.providers.memory.mem0ai.self_hosted import SelfHosted, Surroundings, open_self_hosted
 from .logs import setup_console_warnings
-from .memory_plan import MemoryPlan, plan_memory
+from .memory_plan import plan_memory
 from .settings import Settings, choose_providers
 from .store.database import DatabaseError, DatabaseOptions
 from .store.embedded import EmbeddedPostgresError
@@ -59,12 +60,12 @@ def run_memory(settings: Settings, chosen: argparse.Namespace) -> int:
 
 
 async def _run(settings: Settings, chosen: argparse.Namespace) -> None:
-    async with _opened_engine(settings) as engine:
+    async with _opened_engine(settings, chosen.action) as engine:
         await ACTIONS[chosen.action](Command(engine, chosen))
 
 
 @asynccontextmanager
-async def _opened_engine(settings: Settings) -> AsyncIterator[MemoryEngine]:
+async def _opened_engine(settings: Settings, action: str) -> AsyncIterator[MemoryEngine]:
     """Without a worker and a model: what waits in the outbox is the server's to save."""
     plan = plan_memory(choose_providers(settings)["Memory"])
     if plan.keeper == "platform":
@@ -74,7 +75,8 @@ async def _opened_engine(settings: Settings) -> AsyncIterator[MemoryEngine]:
     )
     async with opened_database(settings, options) as database:
         with ThreadPoolExecutor(2) as executor:
-            hosted = await _opened_parts(plan, database.pool, executor, Path(settings.data_dir))
+            parts = parts_for_adoption(plan.parts) if action == ADOPT else plan.parts
+            hosted = await _opened_parts(parts, database.pool, executor, Path(settings.data_dir))
             try:
                 if not isinstance(hosted.engine, MemoryEngine):
                     raise CommandError("these memories lie in another store (vector_store): look there")
@@ -85,8 +87,8 @@ async def _opened_engine(settings: Settings) -> AsyncIterator[MemoryEngine]:
                 await hosted.close()
 
 
-async def _opened_parts(plan: MemoryPlan, pool: Any, executor: Executor, data_dir: Path) -> SelfHosted:
-    parts = {name: part for name, part in plan.parts.items() if name in ("embedder", "vector_store")}
+async def _opened_parts(given: Mapping[str, Any], pool: Any, executor: Executor, data_dir: Path) -> SelfHosted:
+    parts = {name: part for name, part in given.items() if name in ("embedder", "vector_store", "adopt")}
     around = Surroundings(pool, executor, executor, folder=data_dir / "mem0", cache_dir=data_dir / "cache")
     try:
         return await open_self_hosted(parts, around)
@@ -220,6 +222,7 @@ ACTIONS: dict[str, Callable[[Command], Awaitable[None]]] = {
     "stats": _stats,
     "dead": _dead,
     "reembed": _reembed,
+    ADOPT: adopt,
 }
 
 

@@ -4,6 +4,8 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
+from .cli_memory_adopt_options import add_adopt
+
 
 def add_memory(commands: Any, add_options: Callable[[argparse.ArgumentParser], None]) -> None:
     """`memory` with its own commands below that of the server."""
@@ -34,6 +36,7 @@ def add_memory(commands: Any, add_options: Callable[[argparse.ArgumentParser], N
     delete.add_argument("--yes", action="store_true", help="do not ask")
     action("stats", "owners, memories, sizes, and what waits to be saved")
     action("reembed", "after a change of the embedder: make the vectors of all memories again")
+    add_adopt(action)
     dead = action("dead", "what could not be saved and was given up")
     dead.add_argument("--user", metavar="ID", help="only this owner's")
     dead.add_argument("--replay", action="store_true", help="let the server try again to save it")

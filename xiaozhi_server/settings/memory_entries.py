@@ -14,6 +14,19 @@ class Mem0Part(BaseModel):
     config: dict[str, Any] = Field(default_factory=dict, repr=False)
 
 
+class AdoptEntry(BaseModel):
+    """A table that mem0 itself has filled, with mem0's own names: its memories come over to our database.
+
+    `same_embedder`: its vectors were made by the embedder that is set here, and are kept.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    collection_name: str = Field(min_length=1, max_length=200)
+    connection_string: SecretStr = SecretStr("")
+    same_embedder: bool = False
+
+
 class CacheEntry(BaseModel):
     """Where answers are kept for a moment: in this process, or in a Redis that several share."""
 
@@ -41,6 +54,7 @@ class Mem0aiEntry(BaseModel):
     embedder: Mem0Part | None = None
     vector_store: Mem0Part | None = None
     reranker: Mem0Part | None = None
+    adopt: AdoptEntry | None = None
     cache: CacheEntry = CacheEntry()
 
     @field_validator("llm", mode="before")
@@ -50,10 +64,14 @@ class Mem0aiEntry(BaseModel):
         return None if isinstance(value, str) else value
 
     def parts(self) -> dict[str, Any]:
-        """mem0's objects as they were given."""
+        """mem0's objects as they were given, and what is to be adopted."""
         given = {"llm": self.llm, "embedder": self.embedder, "vector_store": self.vector_store}
         given["reranker"] = self.reranker
-        return {name: part.model_dump() for name, part in given.items() if part is not None}
+        parts = {name: part.model_dump() for name, part in given.items() if part is not None}
+        if self.adopt is not None:
+            address = self.adopt.connection_string.get_secret_value()
+            parts["adopt"] = {**self.adopt.model_dump(), "connection_string": address}
+        return parts
 
 
 class LocalShortEntry(BaseModel):

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from psycopg import AsyncConnection
 
 from tests.support.server_process import PROJECT, ServerProcess
 from xiaozhi_server.core.providers.memory.base import SpokenMessage
@@ -255,3 +256,43 @@ async def test_a_database_that_cannot_be_reached_is_one_line(tmp_path: Path) -> 
     ended = await refused("stats")
     assert (ended.code, ended.out, ended.complaints.count("\n")) == (1, "", 1)
     assert "database.url" in ended.complaints
+
+
+async def test_what_mem0_stored_is_adopted(command: Commands, minilm_engine: MemoryEngine, database_dsn: str) -> None:
+    dump = PROJECT / "tests/integration/memory/adoption/mem0_2_2_1.sql"
+    async with await AsyncConnection.connect(database_dsn) as connection:
+        await connection.execute(dump.read_bytes())
+    unnamed = await command("adopt")
+    assert (unnamed.code, unnamed.complaints.count("\n")) == (1, 1)
+    assert "is not said: name it" in unnamed.complaints
+
+    planned = await command("adopt", "--table", "mem0", "--dry-run")
+    assert "18 memories would come over, 0 had before" in planned.out
+    assert planned.out.endswith("nothing was changed\n")
+    assert await minilm_engine.owners(limit=9) == []
+
+    done = await command("adopt", "--table", "mem0", "--owner-for-ownerless", "house")
+    assert (done.code, done.complaints) == (0, "26 of 26\n")
+    assert "21 memories came over, 0 had before (of 26, with vectors of 1536 dimensions, 0 of which fit)" in done.out
+    assert "access_log: 2, checkpoint: 2, distributed_lock: 1, extraction_task: 1" in done.out
+    assert "2 names that mem0 took down beside it stay there" in done.out
+    assert "DROP TABLE" in done.out
+    assert "I like" not in done.out
+    await found_soon(minilm_engine, "What is my dog's name?", "My dog is called Rex.")
+
+    again = json.loads((await command("adopt", "--table", "mem0", "--json")).out)
+    assert (again["adopted"], again["known"], again["ownerless"]) == (0, 18, 3)
+
+
+@pytest.mark.parametrize("name", ["adopt", "vector_store"])
+async def test_the_settings_name_the_table_to_adopt(command: Commands, database_dsn: str, name: str) -> None:
+    dump = PROJECT / "tests/integration/memory/adoption/mem0_1_0_11.sql"
+    async with await AsyncConnection.connect(database_dsn) as connection:
+        await connection.execute(dump.read_bytes())
+    named = {"collection_name": "mem0", "connection_string": database_dsn}
+    entry = {"adopt": named, "vector_store": {"provider": "pgvector", "config": named}}[name]
+    settings = command.folder / "mine.yaml"
+    settings.write_text(json.dumps({"Memory": {"mem0ai": {"type": "mem0ai", name: entry}}}), encoding="utf-8")
+    done = await command("adopt", "--config", str(settings))
+    assert (done.code, done.complaints) == (0, "24 of 24\n")
+    assert "16 memories came over" in done.out

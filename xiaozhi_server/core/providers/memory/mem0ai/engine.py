@@ -19,6 +19,10 @@ from psycopg_pool import AsyncConnectionPool
 
 from ..base import AgentRules, AnyMessage, Memory, MemoryRules
 from ..migrate import apply_migrations
+from .adopting.contact import AdoptedTable, FirstContact
+from .adopting.conversion import AdoptionOptions, AdoptionReport, Conversion
+from .adopting.foreign_table import ForeignTable
+from .adopting.taking import Taker
 from .by_mem0.rerank import Reranker, reranked
 from .checks import (
     checked_days,
@@ -115,6 +119,7 @@ class MemoryEngine:
         make_saver: MakeSaver | None = None,
         reranker: Reranker | None = None,
         rules: AgentRules | None = None,
+        adopted: AdoptedTable | None = None,
     ) -> None:
         self.observer = observer or NoObserver()
         self._pool = pool
@@ -123,10 +128,13 @@ class MemoryEngine:
         self._options = options or EngineOptions()
         self._make_saver = make_saver
         self._reranker = reranker
+        self._adopted = adopted
         self._saver: VerbatimSaver | None = None
         self._searcher: Searcher | None = None
         self._intake: Intake | None = None
         self._editor: Editor | None = None
+        self._taker: Taker | None = None
+        self._contact: FirstContact | None = None
         self._number = 0
         self._access = AccessLog(pool, self._options.access)
         self.maintenance = Maintenance(pool, self._options.maintenance, self.observer, rules)
@@ -142,6 +150,9 @@ class MemoryEngine:
         self._searcher = Searcher(self._pool, self._embedder, self._number, self._options.search, self._executor)
         self._saver = VerbatimSaver(self._embedder, self._number, self._executor, self._searcher.forget)
         self._editor = Editor(self._connection, self._saver, self._number, self._searcher.forget)
+        self._taker = Taker(self._pool, self._embedder, self._number, self._executor, self._searcher.forget)
+        if self._adopted is not None:
+            self._contact = FirstContact(self._adopted, self._taker, self._embedder.dimensions)
         options = self._options
         limits = IntakeOptions(options.drain, options.unsaved_limit, options.database_timeout_s)
         self._intake = Intake(self._pool, limits, self.observer, self._searcher)
@@ -159,6 +170,8 @@ class MemoryEngine:
         await self.maintenance.stop()
         intake = () if self._intake is None else (self._intake.stop(deadline_s),)
         await asyncio.gather(self._access.stop(deadline_s), *intake)
+        if self._contact is not None:
+            await self._contact.stop()
         if self._searcher is not None:
             await self._searcher.stop()
 
@@ -226,6 +239,8 @@ class MemoryEngine:
     def prefetch(self, user_id: str) -> None:
         """This owner will be asked about soon: what there is of them is read in the background."""
         checked_id("user_id", user_id)
+        if self._contact is not None:
+            self._contact.begin(user_id)
         if self._searcher is not None:
             self._searcher.prefetch(user_id)
 
@@ -258,6 +273,7 @@ class MemoryEngine:
             threshold=checked_threshold(threshold),
             vector_timeout_s=vector_timeout_s,
         )
+        await self._meet_if_possible(scope)
         found = await reranked(self._reranker, asked, limit, lambda most: search(top_k=most))
         if counts:
             self._access.note(user_id, ((one.memory.id, quality_of(one.score)) for one in found), datetime.now(UTC))
@@ -273,6 +289,7 @@ class MemoryEngine:
         scope, known = Scope(user_id), memory_uuid(id)
         if known is None:
             return None
+        await self._meet_if_possible(scope)
         async with self._connection() as connection:
             return await listing.one(connection, scope, known)
 
@@ -289,6 +306,7 @@ class MemoryEngine:
         """This owner's memories, the newest first; with `cursor_of` the last one, those behind it."""
         scope = Scope(user_id, agent_id, run_id)
         wanted, limit, after = parse_filter(filters), checked_limit(top_k, _LISTED_MAX), checked_cursor(cursor)
+        await self._meet_if_possible(scope)
         async with self._connection() as connection:
             return await listing.page(connection, scope, wanted, after=after, limit=limit)
 
@@ -304,31 +322,42 @@ class MemoryEngine:
 
         A `MemoryNotFoundError` if this owner has none with this id.
         """
-        return await _started(self._editor).update(Scope(user_id), known_uuid(id), text, metadata)
+        scope, known = Scope(user_id), known_uuid(id)
+        await self._meet(scope)
+        return await _started(self._editor).update(scope, known, text, metadata)
 
     async def pin(self, id: str | uuid.UUID, *, user_id: str, pinned: bool = True) -> StoredMemory:
         """Let a memory never be forgotten by itself, or let it fade again; a `MemoryNotFoundError` if there is none."""
-        return await _started(self._editor).pin(Scope(user_id), known_uuid(id), pinned)
+        scope, known = Scope(user_id), known_uuid(id)
+        await self._meet(scope)
+        return await _started(self._editor).pin(scope, known, pinned)
 
     async def delete(self, id: str | uuid.UUID, *, user_id: str) -> None:
         """Delete one memory; a `MemoryNotFoundError` if this owner has none with this id."""
-        await _started(self._editor).delete(Scope(user_id), known_uuid(id))
+        scope, known = Scope(user_id), known_uuid(id)
+        await self._meet(scope)
+        await _started(self._editor).delete(scope, known)
 
     async def delete_all(self, *, user_id: str, agent_id: str | None = None, run_id: str | None = None) -> int:
         """Delete this owner's memories, and what waits to become some. Returns how many memories there were."""
-        return await _started(self._editor).delete_all(Scope(user_id, agent_id, run_id))
+        scope = Scope(user_id, agent_id, run_id)
+        await self._meet(scope)
+        return await _started(self._editor).delete_all(scope)
 
     async def history(self, id: str | uuid.UUID, *, user_id: str) -> list[MemoryEvent]:
         """What became of a memory, the oldest first, even if it is deleted. Empty if this owner never had it."""
         scope, known = Scope(user_id), memory_uuid(id)
         if known is None:
             return []
+        await self._meet_if_possible(scope)
         async with self._connection() as connection:
             return await history.events_of(connection, scope, known)
 
     async def forget(self, *, user_id: str) -> int:
         """Leave nothing of a person, no history either. Returns how many memories there were."""
-        return await _started(self._editor).forget(Scope(user_id))
+        scope = Scope(user_id)
+        await self._meet(scope)  # what mem0 had of this person must not come later
+        return await _started(self._editor).forget(scope)
 
     async def prune(
         self,
@@ -379,6 +408,18 @@ class MemoryEngine:
         changed = _started(self._searcher).forget
         return await reembed.reembed(self._pool, self._embedder, self._number, changed=changed, progress=progress)
 
+    async def adopt(
+        self, table: str | None, options: AdoptionOptions, progress: Callable[[int, int], None]
+    ) -> AdoptionReport:
+        """Bring over what mem0 has stored: in this table of our database, or in the one that the engine was given."""
+        if table is not None:
+            source = ForeignTable(self._pool, table)
+        elif self._adopted is not None:
+            source = self._adopted.table
+        else:
+            raise MemoryInputError("which table of mem0's shall be adopted is not said: name it")
+        return await Conversion(source, _started(self._taker), self._embedder.dimensions, options).run(progress)
+
     async def depth(self) -> OutboxDepth:
         """How much waits to be saved."""
         return await _started(self._intake).depth()
@@ -400,6 +441,15 @@ class MemoryEngine:
     async def replay(self, user_id: str | None = None, *, key: str | None = None) -> int:
         """Try again to save what was given up: one entry, an owner's, or everybody's. Returns how many there were."""
         return await _started(self._intake).replay(user_id, key=key)
+
+    async def _meet(self, scope: Scope) -> None:
+        """Nothing of this owner lies in a table of mem0's any more that is not here as well."""
+        if self._contact is not None:
+            await self._contact.meet(scope.user_id)
+
+    async def _meet_if_possible(self, scope: Scope) -> None:
+        if self._contact is not None:
+            await self._contact.meet_if_possible(scope.user_id, timeout_s=self._options.search.timeout_s)
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[AsyncConnection[Any]]:

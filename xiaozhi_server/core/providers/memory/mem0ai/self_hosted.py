@@ -13,9 +13,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+from psycopg import ProgrammingError
+from psycopg.conninfo import conninfo_to_dict
 from psycopg_pool import AsyncConnectionPool
 
 from ..base import AgentRules
+from .adopting.contact import AdoptedTable
+from .adopting.foreign_table import ForeignTable, NotAdoptableError
 from .by_mem0.bridge import Mem0Bridge
 from .by_mem0.extract_by_mem0 import ExtractingSaver, ExtractionOptions, FindFor, Mem0Extractor
 from .by_mem0.mem0_add import Find, count_tokens
@@ -47,6 +51,7 @@ Pool = AsyncConnectionPool[Any]
 T = TypeVar("T")
 
 PARTS = ("llm", "embedder", "vector_store", "reranker")
+ADOPT = "adopt"
 
 _OPEN_TIMEOUT_S = 60.0  # loading a library and reaching a store
 _QUIET_TIMEOUT_S = 2.0  # then what still hangs is broken off by closing its client
@@ -100,11 +105,13 @@ async def open_self_hosted(
 ) -> SelfHosted:
     """ProviderConfigError where a provider is unknown, is not installed or does not open.
 
-    Of the configuration only `llm`, `embedder`, `vector_store` and `reranker` are read.
+    Of the configuration only `llm`, `embedder`, `vector_store` and `reranker` are read, and `adopt`: which table of
+    mem0's is to come over (`collection_name`, and `connection_string` where it is not in our database), and whether
+    its vectors were made by the same embedder (`same_embedder`).
     """
     parts = {name: part for name in PARTS if (part := part_of(name, config.get(name))) is not None}
     async with AsyncExitStack() as opened:
-        opening = _Opening(parts, around, _fitting(options or SelfHostedOptions()), opened)
+        opening = _Opening(parts, config.get(ADOPT) or {}, around, _fitting(options or SelfHostedOptions()), opened)
         embedder = await opening.embedder()
         engine = await opening.engine(embedder)
         return SelfHosted(engine, embedder, _is_embedded(parts), opened.pop_all().aclose)
@@ -125,9 +132,15 @@ class _Opening:
     """Opens one part after the other and puts down on `opened` how each is closed."""
 
     def __init__(
-        self, parts: Mapping[str, Part], around: Surroundings, options: SelfHostedOptions, opened: AsyncExitStack
+        self,
+        parts: Mapping[str, Part],
+        adopt: Mapping[str, Any],
+        around: Surroundings,
+        options: SelfHostedOptions,
+        opened: AsyncExitStack,
     ) -> None:
         self._parts = parts
+        self._adopt = adopt
         self._around = around
         self._options = options
         self._opened = opened
@@ -143,6 +156,8 @@ class _Opening:
         reranker = await self._reranker()
         if part is None or part.provider in _OURS:
             return await self._own_engine(embedder, reranker)
+        if self._adopt:
+            raise ProviderConfigError("adopt brings memories into our own database: leave vector_store out for it")
         return await self._other_engine(part, embedder, reranker)
 
     async def _chosen_embedder(self, part: Part | None) -> Embedder:
@@ -175,7 +190,26 @@ class _Opening:
             make_saver=make_saver,
             reranker=reranker,
             rules=around.rules,
+            adopted=await self._adopted(),
         )
+
+    async def _adopted(self) -> AdoptedTable | None:
+        if not self._adopt:
+            return None
+        pool, address = self._around.pool, self._adopt.get("connection_string")
+        if address:
+            try:
+                conninfo_to_dict(address)
+            except ProgrammingError:
+                raise ProviderConfigError("adopt.connection_string is no address of a PostgreSQL") from None
+            pool = AsyncConnectionPool(address, min_size=0, max_size=1, timeout=_FIND_TIMEOUT_S, open=False)
+            await pool.open()
+            self._opened.push_async_callback(pool.close)
+        try:
+            table = ForeignTable(pool, self._adopt.get("collection_name", ""))
+        except NotAdoptableError as problem:
+            raise ProviderConfigError(f"adopt.collection_name: {problem}") from None
+        return AdoptedTable(table, same_embedder=bool(self._adopt.get("same_embedder")))
 
     async def _other_engine(self, part: Part, embedder: Embedder, reranker: Reranker | None) -> OtherStoreEngine:
         folder, dimensions = self._around.folder, embedder.dimensions

@@ -43,7 +43,7 @@ async def embedder_number(connection: Connection, embedder: Embedder) -> int:
     """The number under which this embedder's vectors are kept; made at the first time."""
     parameters = {"name": embedder.name, "dimensions": embedder.dimensions}
     await connection.execute(statement("embedder_add"), parameters)
-    (row,) = await _rows(connection, "embedder_id", parameters)
+    (row,) = await rows_of(connection, "embedder_id", parameters)
     return int(row["id"])
 
 
@@ -55,19 +55,34 @@ async def insert(connection: Connection, memories: Sequence[NewMemory], embedder
         await cursor.executemany(statement("entry_insert"), [_parameters(memory, embedder) for memory in memories])
 
 
+async def insert_unembedded(connection: Connection, memories: Sequence[tuple[StoredMemory, Sequence[int]]]) -> None:
+    """The same with only the words of each: until it has a vector it is found by these."""
+    async with connection.cursor() as cursor:
+        await cursor.executemany(
+            statement("entry_insert"), [_columns(memory, tokens, None, None) for memory, tokens in memories]
+        )
+
+
 async def present(connection: Connection, scope: Scope, ids: Sequence[UUID]) -> set[UUID]:
     """Which of these ids are rows of this owner."""
-    return {row["id"] for row in await _rows(connection, "entry_present", {"user_id": scope.user_id, "ids": list(ids)})}
+    return {
+        row["id"] for row in await rows_of(connection, "entry_present", {"user_id": scope.user_id, "ids": list(ids)})
+    }
 
 
-async def _rows(connection: Connection, name: str, parameters: Mapping[str, Any]) -> Sequence[DictRow]:
+async def rows_of(connection: Connection, name: str, parameters: Mapping[str, Any]) -> Sequence[DictRow]:
     async with connection.cursor(row_factory=dict_row) as cursor:
         await cursor.execute(statement(name), parameters)
         return await cursor.fetchall()
 
 
 def _parameters(new: NewMemory, embedder: int) -> dict[str, Any]:
-    memory = new.memory
+    return _columns(new.memory, new.tokens, embedder, HalfVector(new.vector))
+
+
+def _columns(
+    memory: StoredMemory, tokens: Sequence[int], embedder: int | None, embedding: HalfVector | None
+) -> dict[str, Any]:
     return {
         "user_id": memory.user_id,
         "id": memory.id,
@@ -84,9 +99,9 @@ def _parameters(new: NewMemory, embedder: int) -> dict[str, Any]:
         "flag": memory.flag,
         "position": memory.position,
         "expires_at": memory.expires_at,
-        "words": list(new.tokens),
+        "words": list(tokens),
         "embedder": embedder,
-        "embedding": HalfVector(new.vector),
+        "embedding": embedding,
     }
 
 

@@ -1,0 +1,1 @@
+SELECT id FROM memory_adopted WHERE id = ANY (%(ids)s::uuid[])
