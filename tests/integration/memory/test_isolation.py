@@ -1,4 +1,5 @@
-"""Several owners at once, each doing anything, also with ids of the others: everybody only ever meets their own.
+"""Several owners at once, each doing anything, also with ids of the others: everybody only ever meets their own, and an
+agent only what it heard itself or what is shared with it.
 
 A plan is a list of steps for each owner. The owners work at the same time, and what each of them sees is compared with
 a model that knows nothing but this owner's own steps.
@@ -27,6 +28,7 @@ Pool = AsyncConnectionPool[AsyncConnection[Any]]
 
 OWNERS = ("ann", "ann%", "Ann", "an_")
 SAID_AT = datetime(2026, 1, 31, 12, tzinfo=UTC)
+OTHER_AGENT = {"bot": "tutor", "tutor": "bot"}
 EVERYTHING = "the secret word"  # stands in every text
 
 
@@ -59,12 +61,18 @@ class Owner:
     memories: dict[uuid.UUID, Known] = field(default_factory=dict)
     waiting: set[Known] = field(default_factory=set)
     events: dict[uuid.UUID, list[tuple[str, str | None, str | None]]] = field(default_factory=dict)
+    granted: set[tuple[str, str]] = field(default_factory=set)
 
     def texts(self, agent: str | None, run: str | None) -> set[str]:
         return {one.text for one in self.memories.values() if _fits(one, agent, run)}
 
     def waiting_texts(self, agent: str | None, run: str | None) -> set[str]:
         return {one.text for one in self.waiting if _fits(one, agent, run)}
+
+    def recalled(self, agent: str | None, run: str | None, also: tuple[str, ...]) -> set[str]:
+        """What a search must find: what is shared with the agent too."""
+        agents = [agent, *also, *(other for reader, other in self.granted if reader == agent)]
+        return {text for one in agents for text in self.texts(one, run) | self.waiting_texts(one, run)}
 
     def forget(self, id: uuid.UUID) -> None:
         self.events[id].append(("DELETE", self.memories.pop(id).text, None))
@@ -106,11 +114,26 @@ class World:
 
     async def _search(self, owner: Owner, step: Step) -> None:
         scope: dict[str, Any] = {"user_id": owner.name, "agent_id": step.agent, "run_id": step.run}
-        hits = await self._engine.search(EVERYTHING, top_k=500, **scope)
+        also = (OTHER_AGENT[step.agent],) if step.agent and step.which == 4 else ()
+        hits = await self._engine.search(EVERYTHING, top_k=500, also_agents=also, **scope)
         found = [self._own(owner, hit.memory).text for hit in hits]
-        known, waiting = owner.texts(step.agent, step.run), owner.waiting_texts(step.agent, step.run)
         assert len(found) == len(set(found))
-        assert set(found) == known | waiting
+        assert set(found) == owner.recalled(step.agent, step.run, also)
+        ids = [id for one in self._owners for id in one.ids]
+        present = await self._engine.present(ids, user_id=owner.name, agent_id=step.agent, also_agents=also)
+        assert {owner.memories[id].text for id in present} <= owner.recalled(step.agent, None, also)
+
+    async def _share(self, owner: Owner, step: Step) -> None:
+        reader, other = step.agent or "bot", OTHER_AGENT[step.agent or "bot"]
+        new = await self._engine.share(user_id=owner.name, agent_id=reader, from_agent=other, done_by="a test")
+        assert new == ((reader, other) not in owner.granted)
+        owner.granted.add((reader, other))
+
+    async def _unshare(self, owner: Owner, step: Step) -> None:
+        reader, other = step.agent or "bot", OTHER_AGENT[step.agent or "bot"]
+        gone = await self._engine.unshare(user_id=owner.name, agent_id=reader, from_agent=other, done_by="a test")
+        assert gone == ((reader, other) in owner.granted)
+        owner.granted.discard((reader, other))
 
     async def _get_all(self, owner: Owner, step: Step) -> None:
         scope: dict[str, Any] = {"user_id": owner.name, "agent_id": step.agent, "run_id": step.run}
@@ -172,7 +195,12 @@ class World:
 
     async def _check_everything(self, owner: Owner) -> None:
         everything = Step("", None, None, 0, 0, "")
-        await self._search(owner, everything)
+        for agent in (None, *OTHER_AGENT):
+            await self._search(owner, replace(everything, agent=agent))
+        shares = await self._engine.shares(user_id=owner.name)
+        assert {(one.user_id, one.agent_id, one.from_agent) for one in shares} == {
+            (owner.name, *one) for one in owner.granted
+        }
         await self._get_all(owner, everything)
         for whose, other in enumerate(self._owners):
             for which in range(len(other.ids)):
@@ -211,7 +239,10 @@ def engine_and_runner(database_dsn: str) -> Iterator[tuple[MemoryEngine, asyncio
 steps = st.builds(
     Step,
     do=st.sampled_from(
-        ["add", "add", "add", "enqueue", "search", "get_all", "get", "update", "delete", "delete_all", "history"]
+        [
+            *("add", "add", "add", "enqueue", "search", "search", "get_all", "get", "update", "delete", "delete_all"),
+            *("history", "share", "share", "unshare"),
+        ]
     ),
     agent=st.sampled_from([None, "bot", "tutor"]),
     run=st.sampled_from([None, None, "one"]),

@@ -42,6 +42,7 @@ from .embedding.embed import Embedder
 from .errors import MemoryInputError
 from .filters import Filter
 from .filters import parse as parse_filter
+from .finding import by_statement
 from .finding.search import Searcher, SearchOptions
 from .finding.warm import warm_up
 from .forgetting.access_log import AccessLog, AccessOptions
@@ -63,6 +64,8 @@ from .saving.outbox import DeadLetter, OutboxDepth
 from .saving.saver import Saver
 from .saving.verbatim import VerbatimSaver, row_of
 from .scope import Scope, checked_id
+from .sharing.reads import SharedReads
+from .sharing.shares import AuditLine, Share, Shares
 from .statements import MIGRATIONS
 
 logger = logging.getLogger(__name__)
@@ -135,6 +138,8 @@ class MemoryEngine:
         self._editor: Editor | None = None
         self._taker: Taker | None = None
         self._contact: FirstContact | None = None
+        self._shares = Shares(self._connection, self._changed)
+        self._reads = SharedReads(pool)
         self._number = 0
         self._access = AccessLog(pool, self._options.access)
         self.maintenance = Maintenance(pool, self._options.maintenance, self.observer, rules)
@@ -158,6 +163,7 @@ class MemoryEngine:
         self._intake = Intake(self._pool, limits, self.observer, self._searcher)
         if not work:
             return
+        self._reads.start()
         await self._searcher.start()
         ask = partial(self._searcher.warm_up, Scope(_NOBODY), vector_timeout_s=_WARM_VECTOR_S)
         await warm_up(self._pool, self._embedder, ask, self._options.warm_up_s)
@@ -169,7 +175,7 @@ class MemoryEngine:
         """Save what is due as long as the deadline allows; the rest is saved by the next start."""
         await self.maintenance.stop()
         intake = () if self._intake is None else (self._intake.stop(deadline_s),)
-        await asyncio.gather(self._access.stop(deadline_s), *intake)
+        await asyncio.gather(self._access.stop(deadline_s), self._reads.stop(), *intake)
         if self._contact is not None:
             await self._contact.stop()
         if self._searcher is not None:
@@ -250,6 +256,7 @@ class MemoryEngine:
         *,
         user_id: str,
         agent_id: str | None = None,
+        also_agents: Sequence[str] = (),
         run_id: str | None = None,
         top_k: int = 20,
         filters: Filters = None,
@@ -259,11 +266,12 @@ class MemoryEngine:
     ) -> list[FoundMemory]:
         """The memories that fit best, the best first; entries that still wait in the outbox are among them.
 
+        With an agent it is what this one heard, and those of `also_agents` and of its grants (see `share`) with it.
         None scores less than `threshold`. An embedder that takes longer than `vector_timeout_s` (default: the
         engine's) is not waited for. `counts`: all of them are used, and so they fade later; else say what is used with
         `recalled`.
         """
-        scope = Scope(user_id, agent_id, run_id)
+        scope = Scope(user_id, agent_id, run_id, tuple(also_agents), shared=True)
         asked, limit = checked_query(query), checked_limit(top_k, _FOUND_MAX)
         search = partial(
             _started(self._searcher).search,
@@ -277,6 +285,7 @@ class MemoryEngine:
         found = await reranked(self._reranker, asked, limit, lambda most: search(top_k=most))
         if counts:
             self._access.note(user_id, ((one.memory.id, quality_of(one.score)) for one in found), datetime.now(UTC))
+        self._reads.count(scope, found)
         return found
 
     def recalled(self, memories: Sequence[Memory], *, user_id: str) -> None:
@@ -424,11 +433,37 @@ class MemoryEngine:
         """How much waits to be saved."""
         return await _started(self._intake).depth()
 
-    async def present(self, ids: Sequence[uuid.UUID], *, user_id: str) -> set[uuid.UUID]:
-        """Which of these are still memories of this owner."""
-        scope = Scope(user_id)
+    async def present(
+        self,
+        ids: Sequence[uuid.UUID],
+        *,
+        user_id: str,
+        agent_id: str | None = None,
+        also_agents: Sequence[str] = (),
+    ) -> set[uuid.UUID]:
+        """Which of these a search with this owner and agent could still bring."""
+        scope = Scope(user_id, agent_id, None, tuple(also_agents), shared=True)
         async with self._connection() as connection:
-            return await pgstore.present(connection, scope, ids)
+            return await by_statement.present(connection, scope, ids)
+
+    async def share(self, *, user_id: str, agent_id: str, from_agent: str, done_by: str) -> bool:
+        """Let an agent read what another one heard of this person; False if it may already. For recall alone.
+
+        `done_by` is who decided it, for `audit`.
+        """
+        return await self._shares.grant(user_id, agent_id, from_agent, done_by)
+
+    async def unshare(self, *, user_id: str, agent_id: str, from_agent: str, done_by: str) -> bool:
+        """The next recall brings nothing of it any more; False if it was not shared."""
+        return await self._shares.revoke(user_id, agent_id, from_agent, done_by)
+
+    async def shares(self, *, user_id: str, agent_id: str | None = None) -> list[Share]:
+        """What is shared of this person, or what one agent may read of it."""
+        return await self._shares.all_of(Scope(user_id, agent_id))
+
+    async def audit(self, *, user_id: str, limit: int = 100) -> list[AuditLine]:
+        """Who granted and revoked what of this person, and how often it was read on which day: the newest first."""
+        return await self._shares.audit(Scope(user_id).user_id, limit=checked_limit(limit, _LISTED_MAX))
 
     async def end_session(self, session_id: str, *, user_id: str) -> None:
         """Nothing more is said in it: exchanges that were to be saved together with later ones are saved now."""
@@ -450,6 +485,9 @@ class MemoryEngine:
     async def _meet_if_possible(self, scope: Scope) -> None:
         if self._contact is not None:
             await self._contact.meet_if_possible(scope.user_id, timeout_s=self._options.search.timeout_s)
+
+    def _changed(self, user_id: str) -> None:
+        _started(self._searcher).forget(user_id)
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[AsyncConnection[Any]]:

@@ -38,18 +38,21 @@ class RecallEngine(Protocol):
         *,
         user_id: str,
         agent_id: str | None = None,
+        also_agents: Sequence[str] = (),
         top_k: int = 20,
         vector_timeout_s: float | None = None,
     ) -> list[FoundMemory]:
-        """The memories that fit best, the best first."""
+        """The memories that fit best, the best first; with `also_agents` also what those heard of this owner."""
         ...
 
     def recalled(self, memories: Sequence[Memory], *, user_id: str) -> None:
         """These were used as an answer. Takes no time."""
         ...
 
-    async def present(self, ids: Sequence[UUID], *, user_id: str) -> set[UUID]:
-        """Which of these are still memories of this owner."""
+    async def present(
+        self, ids: Sequence[UUID], *, user_id: str, agent_id: str | None = None, also_agents: Sequence[str] = ()
+    ) -> set[UUID]:
+        """Which of these are still memories of this owner that this agent may read."""
         ...
 
     async def end_session(self, session_id: str, *, user_id: str) -> None:

@@ -38,7 +38,8 @@ _CLOSE_TIMEOUT_S = 1.0
 class ProviderOptions:
     """How much a question brings back, how long `query_memory` may take, and in which time zone the owner lives.
 
-    An answer that was late is used by the next question within `late_s`.
+    An answer that was late is used by the next question within `late_s`. `share_from`: agents whose memories of each
+    of its owners this agent may read besides its own.
     """
 
     limit: int = 10
@@ -46,6 +47,7 @@ class ProviderOptions:
     timezone: str = "UTC"
     recall_tokens: int = 600
     late_s: float = 60.0
+    share_from: tuple[str, ...] = ()
 
 
 class Mem0aiMemory:
@@ -146,15 +148,22 @@ class Mem0aiMemory:
             asked,
             user_id=scope.user_id,
             agent_id=scope.agent_id,
+            also_agents=self._options.share_from,
             top_k=limit,
             vector_timeout_s=deadline * _VECTOR_SHARE,
         )
         if not late:
             return await searched
-        # Meanwhile somebody may have deleted some of them.
+        # Meanwhile some of them may have been deleted, or are not shared any more.
+        checked = self._engine.present(
+            [one.memory.id for one in late],
+            user_id=scope.user_id,
+            agent_id=scope.agent_id,
+            also_agents=self._options.share_from,
+        )
         async with asyncio.TaskGroup() as group:
             search = group.create_task(searched)
-            check = group.create_task(self._engine.present([one.memory.id for one in late], user_id=scope.user_id))
+            check = group.create_task(checked)
         found, present = search.result(), check.result()
         known = {one.memory.id for one in found}
         return found + [one for one in late if one.memory.id in present - known]

@@ -1,6 +1,7 @@
 """Whose memories a call is about, checked before anything is touched; and who of a household is meant by a name."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from hashlib import sha256
 
 from ..speaker import person_named
@@ -15,17 +16,40 @@ _DIGEST = 32
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """One owner, and within it an agent or a run; None means any of this owner's."""
+    """One owner, and within it an agent or a run; None means any of this owner's.
+
+    For a recall alone the agent may also read of `also_agents`, and with `shared` of those that were granted to it.
+    """
 
     user_id: str
     agent_id: str | None = None
     run_id: str | None = None
+    also_agents: tuple[str, ...] = ()
+    shared: bool = False
 
     def __post_init__(self) -> None:
         checked_id("user_id", self.user_id)
         for name, value in (("agent_id", self.agent_id), ("run_id", self.run_id)):
             if value is not None:
                 checked_id(name, value)
+        for other in self.also_agents:
+            checked_id("also_agents", other)
+
+    def reading(self, granted: Iterable[str]) -> "Scope":
+        """With what was granted."""
+        return replace(self, also_agents=(*self.also_agents, *granted), shared=False) if self.shared else self
+
+    def by_agent(self) -> list["Scope"]:
+        """One for each agent, for stores that can be asked for one at a time."""
+        if self.agent_id is None:
+            return [self]
+        agents = dict.fromkeys((self.agent_id, *self.also_agents))
+        return [Scope(self.user_id, agent_id, self.run_id) for agent_id in agents]
+
+    def has(self, agent_id: str, run_id: str) -> bool:
+        """Whether a memory of this owner with these is inside."""
+        of_agent = self.agent_id in (None, agent_id) or agent_id in self.also_agents
+        return of_agent and self.run_id in (None, run_id)
 
 
 def checked_id(name: str, value: object) -> str:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Any
 
 from psycopg_pool import AsyncConnectionPool
@@ -21,6 +22,7 @@ from ..records import FoundMemory, StoredMemory
 from ..saving import outbox
 from ..saving.verbatim import rows_of
 from ..scope import Scope
+from ..sharing import shares
 from .other_store import OtherStore, StoreLimitError
 
 logger = logging.getLogger(__name__)
@@ -59,15 +61,16 @@ class OtherSearcher:
             return []
         async with asyncio.timeout(self._options.timeout_s):
             # The outbox first: an entry that moves meanwhile is then seen twice and not missed.
-            waiting = await self._unsaved(scope)
+            reach, waiting = await self._unsaved(scope)
             wait_s = vector_timeout_s or self._options.vector_timeout_s
             vector, floor = await self._query_vector(query, wait_s)
             limit = max(_FEWEST_FETCHED, 4 * top_k) if wanted is None else MOST_FILTERED + 1
-            near = await self._near(query, scope, vector, limit)
-            if wanted is not None and len(near) >= limit:
+            asked = (self._near(query, one, vector, limit) for one in reach.by_agent())
+            parts = await asyncio.gather(*asked)
+            if wanted is not None and any(len(part) >= limit for part in parts):
                 provider = self._store.provider
                 raise StoreLimitError(f"{provider} is searched with a filter among at most {MOST_FILTERED} memories")
-        found = {memory.id: (memory, similarity) for memory, similarity in (*waiting, *near)}
+        found = {memory.id: (memory, similarity) for memory, similarity in (*waiting, *chain.from_iterable(parts))}
         now = datetime.now(UTC)
         shown = [one for one in found.values() if _is_shown(one[0], wanted, now)]
         question = replace(self._question(query, [memory for memory, _ in shown]), floor=floor)
@@ -86,12 +89,14 @@ class OtherSearcher:
             by_meaning = await self._store.nearest(scope, vector, limit=limit)
         return list({memory.id: (memory, near) for memory, near in (*by_words, *by_meaning)}.values())
 
-    async def _unsaved(self, scope: Scope) -> list[tuple[StoredMemory, float | None]]:
-        if scope.run_id is not None:
-            return []
+    async def _unsaved(self, scope: Scope) -> tuple[Scope, list[tuple[StoredMemory, float | None]]]:
+        """With the scope as far as it reaches."""
         async with self._pool.connection() as connection:
-            entries = await outbox.unsaved(connection, scope, limit=self._options.unsaved_shown)
-        return [(row, None) for entry in entries for row in rows_of(entry)]
+            reach = await shares.reach(connection, scope)
+            if scope.run_id is not None:
+                return reach, []
+            entries = await outbox.unsaved(connection, reach, limit=self._options.unsaved_shown)
+        return reach, [(row, None) for entry in entries for row in rows_of(entry)]
 
     def _question(self, query: str, memories: Iterable[StoredMemory]) -> Question:
         speakers = {memory.speaker for memory in memories if memory.speaker}

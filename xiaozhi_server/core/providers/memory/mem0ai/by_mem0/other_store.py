@@ -124,7 +124,7 @@ def _is_in_this_process(store: Any, provider: str) -> bool:
 
 
 def asked_of(scope: Scope) -> dict[str, Any]:
-    """Equality of texts: the one filter that every store has."""
+    """Equality of texts: the one filter that every store has. So it is asked for one agent at a time."""
     return {name: value for name in _SCOPE if (value := getattr(scope, name)) is not None}
 
 
@@ -153,8 +153,4 @@ def _memory(row: Any) -> StoredMemory:
 
 
 def _is_in(scope: Scope, memory: StoredMemory) -> bool:
-    return (
-        memory.user_id == scope.user_id
-        and scope.agent_id in (None, memory.agent_id)
-        and scope.run_id in (None, memory.run_id)
-    )
+    return memory.user_id == scope.user_id and scope.has(memory.agent_id, memory.run_id)

@@ -36,6 +36,8 @@ from ..saving.intake import Intake, IntakeOptions
 from ..saving.outbox import DeadLetter, OutboxDepth
 from ..saving.verbatim import row_of
 from ..scope import Scope
+from ..sharing import shares
+from ..sharing.shares import AuditLine, Share
 from ..statements import MIGRATIONS, statement
 from .extract_by_mem0 import ExtractionOptions, Extractor
 from .mem0_payload import without_taken_names
@@ -74,6 +76,7 @@ class OtherStoreEngine:
         observed = ObservedEmbedder(embedder, self.observer)
         self._saver = OtherSaver(store, observed, extractor, extraction or ExtractionOptions())
         self._searcher = OtherSearcher(pool, store, observed, self._options.search)
+        self._shares = shares.Shares(self._connection)
         limits = IntakeOptions(self._options.drain, self._options.unsaved_limit, self._options.database_timeout_s)
         self._intake = Intake(pool, limits, self.observer)
 
@@ -100,6 +103,7 @@ class OtherStoreEngine:
             "the neighbours of what it finds, and how rare a word is in all of an owner's memories",
             "transactions (after a crash a conversation may be there before it counts as saved; it is then replaced)",
             "forgetting (nothing fades by itself, and nothing is pinned)",
+            "a count of how often shared memories are read",
             "word of which embedder made a vector (another one needs an empty collection)",
         )
 
@@ -152,6 +156,7 @@ class OtherStoreEngine:
         *,
         user_id: str,
         agent_id: str | None = None,
+        also_agents: Sequence[str] = (),
         run_id: str | None = None,
         top_k: int = 20,
         filters: Filters = None,
@@ -162,7 +167,7 @@ class OtherStoreEngine:
         search = partial(
             self._searcher.search,
             asked,
-            Scope(user_id, agent_id, run_id),
+            Scope(user_id, agent_id, run_id, tuple(also_agents), shared=True),
             wanted=parse(filters) if filters else None,
             threshold=checks.checked_threshold(threshold),
             vector_timeout_s=vector_timeout_s,
@@ -256,6 +261,7 @@ class OtherStoreEngine:
         async with self._connection() as connection, connection.transaction():
             await connection.execute(statement("summary_forget"), person)
             await connection.execute(statement("person_forget"), person)
+            await shares.forget(connection, user_id)
         return count
 
     def prefetch(self, user_id: str) -> None:
@@ -264,10 +270,31 @@ class OtherStoreEngine:
     def recalled(self, memories: Sequence[Memory], *, user_id: str) -> None:
         """Such a store keeps no trace of it."""
 
-    async def present(self, ids: Sequence[uuid.UUID], *, user_id: str) -> set[uuid.UUID]:
-        scope = Scope(user_id)
+    async def present(
+        self,
+        ids: Sequence[uuid.UUID],
+        *,
+        user_id: str,
+        agent_id: str | None = None,
+        also_agents: Sequence[str] = (),
+    ) -> set[uuid.UUID]:
+        asked = Scope(user_id, agent_id, None, tuple(also_agents), shared=True)
+        async with self._connection() as connection:
+            scope = await shares.reach(connection, asked)
         found = await asyncio.gather(*(self.store.get(scope, id) for id in ids))
         return {memory.id for memory in found if memory is not None}
+
+    async def share(self, *, user_id: str, agent_id: str, from_agent: str, done_by: str) -> bool:
+        return await self._shares.grant(user_id, agent_id, from_agent, done_by)
+
+    async def unshare(self, *, user_id: str, agent_id: str, from_agent: str, done_by: str) -> bool:
+        return await self._shares.revoke(user_id, agent_id, from_agent, done_by)
+
+    async def shares(self, *, user_id: str, agent_id: str | None = None) -> list[Share]:
+        return await self._shares.all_of(Scope(user_id, agent_id))
+
+    async def audit(self, *, user_id: str, limit: int = 100) -> list[AuditLine]:
+        return await self._shares.audit(Scope(user_id).user_id, limit=checks.checked_limit(limit, MOST_LISTED))
 
     async def end_session(self, session_id: str, *, user_id: str) -> None:
         await self._intake.end_session(session_id, user_id=user_id)

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
+from uuid import UUID
 
 from psycopg import AsyncConnection
 from psycopg.rows import tuple_row
@@ -16,7 +17,7 @@ from . import owner_index, owner_rows
 from .gaps import apart, links_of
 from .owner_index import OwnerIndex
 from .owner_load import LIVES, Source, with_waiting
-from .owner_search import Asked, Statistics, search
+from .owner_search import Asked, RowFilter, Statistics, search
 
 Connection = AsyncConnection[Any]
 
@@ -24,10 +25,16 @@ _NARROW = 60  # a search for few results still compares this many, so that words
 _WIDE = 240  # where the question has no word to go by, most of what is near are other questions
 _LINKED, _BEFORE, _AFTER, _STATE = range(owner_index.WIDTH, owner_index.WIDTH + 4)
 _OLDEST_S = 20 * 365 * 86400.0  # how far back a day without a year is looked for
+# Looked up where the rows are: what is revoked is not read any more from the next statement on.
+_GRANTED = (
+    "ARRAY(SELECT share.from_agent FROM memory_share AS share"
+    " WHERE %(shared)s AND share.user_id = %(user_id)s AND share.agent_id = %(agent_id)s)"
+)
 _SCOPE = (
-    "user_id = %(user_id)s AND (%(agent_id)s::text IS NULL OR agent_id = %(agent_id)s)"
+    f"user_id = %(user_id)s AND (%(agent_id)s::text IS NULL OR agent_id = ANY (%(agents)s::text[] || {_GRANTED}))"
     " AND (%(run_id)s::text IS NULL OR run_id = %(run_id)s)"
 )
+_PRESENT = composed("entry_present", mine=f"{_SCOPE} AND {LIVES}")
 _WHOLE = """json_build_object(
            'size', (SELECT size FROM whole),
            'mean_length', (SELECT mean_length FROM whole),
@@ -68,10 +75,22 @@ async def speakers_of(connection: Connection, user_id: str) -> list[str]:
         return [str(speaker) for (speaker,) in await cursor.fetchall()]
 
 
+async def present(connection: Connection, scope: Scope, ids: Sequence[UUID]) -> set[UUID]:
+    """Which of these ids are rows of which this owner, through this agent, may be reminded."""
+    async with connection.cursor(row_factory=tuple_row) as cursor:
+        await cursor.execute(_PRESENT, {**scope_parameters(scope), "ids": list(ids)})
+        return {id for (id,) in await cursor.fetchall()}
+
+
 @lru_cache(maxsize=64)
 def _statement(mine: str) -> bytes:
-    chosen = composed("entry_chosen", mine=mine).decode()
-    return composed("entry_search", chosen=chosen, mine=mine, columns=owner_index.COMPARED_COLUMNS, whole=_WHOLE)
+    return search_statement(composed("entry_chosen", mine=mine), mine, _WHOLE)
+
+
+def search_statement(chosen: bytes, mine: str, whole: str) -> bytes:
+    """`chosen` names the rows that may be the answer."""
+    parts = {"chosen": chosen.decode(), "mine": mine, "columns": owner_index.COMPARED_COLUMNS, "whole": whole}
+    return composed("entry_search", **parts, granted=_GRANTED)
 
 
 def condition(asked: Asked) -> tuple[str, dict[str, Any]]:
@@ -85,15 +104,23 @@ def condition(asked: Asked) -> tuple[str, dict[str, Any]]:
 def parameters_of(asked: Asked, source: Source) -> dict[str, Any]:
     spans = asked.question.time.spans(asked.now_s - _OLDEST_S, asked.now_s, asked.now_s)
     return {
-        "user_id": asked.scope.user_id,
-        "agent_id": asked.scope.agent_id,
-        "run_id": asked.scope.run_id,
+        **scope_parameters(asked.scope),
         "vector": None if asked.vector is None else HalfVector(asked.vector),
         "embedder": source.embedder,
         "no_id": bytes(16),
         "unsaved_shown": source.unsaved_shown,
         "begins": [begin for begin, _ in spans],
         "ends": [end for _, end in spans],
+    }
+
+
+def scope_parameters(scope: Scope) -> dict[str, Any]:
+    return {
+        "user_id": scope.user_id,
+        "agent_id": scope.agent_id,
+        "agents": [scope.agent_id, *scope.also_agents],
+        "shared": scope.shared,
+        "run_id": scope.run_id,
     }
 
 
@@ -115,17 +142,16 @@ def ranked(found: Sequence[Any], asked: Asked, limit: int, saved: Statistics) ->
         owner_rows.ids_in(sent) for sent in (owner_rows.sent_ids(found), found[_BEFORE], found[_AFTER])
     )
     links = links_of(ids, found[_LINKED] or (), before, after)
-    index = with_waiting(index, found[_STATE]["unsaved"], 0, lambda row: _is_asked(row, asked))
+    reach = asked.scope.reading(found[_STATE]["granted"])
+    index = with_waiting(index, found[_STATE]["unsaved"], 0, lambda row: _is_asked(row, reach, asked.filter))
     index = replace(index, features=replace(index.features, apart=apart(index, links)))
     # The statement has chosen by agent, run and filter already.
     scope = Scope(asked.scope.user_id)
     return search(index, replace(asked, scope=scope, filter=None), limit, _with_waiting(saved, index, asked))
 
 
-def _is_asked(row: StoredMemory, asked: Asked) -> bool:
-    scope = asked.scope
-    inside = scope.agent_id in (None, row.agent_id) and scope.run_id in (None, row.run_id)
-    return inside and (asked.filter is None or asked.filter.matches(row))
+def _is_asked(row: StoredMemory, scope: Scope, wanted: RowFilter | None) -> bool:
+    return scope.has(row.agent_id, row.run_id) and (wanted is None or wanted.matches(row))
 
 
 def _with_waiting(saved: Statistics, index: OwnerIndex, asked: Asked) -> Statistics:

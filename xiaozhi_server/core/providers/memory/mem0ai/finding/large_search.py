@@ -17,8 +17,7 @@ from ..recall.rank import rarity
 from ..records import FoundMemory
 from ..rows.pgstore import reading
 from ..statements import composed
-from . import owner_index
-from .by_statement import condition, fetched, parameters_of, ranked
+from .by_statement import condition, fetched, parameters_of, ranked, search_statement
 from .owner_load import Source
 from .owner_search import Asked, Statistics
 
@@ -103,8 +102,8 @@ class LargeSearch:
 
 @lru_cache(maxsize=64)
 def _statement(mine: str, worded: str, dimensions: int) -> bytes:
-    chosen = composed("entry_chosen_large", mine=mine, worded=worded, dimensions=str(dimensions)).decode()
-    return composed("entry_search", chosen=chosen, mine=mine, columns=owner_index.COMPARED_COLUMNS, whole="NULL::json")
+    chosen = composed("entry_chosen_large", mine=mine, worded=worded, dimensions=str(dimensions))
+    return search_statement(chosen, mine, "NULL::json")
 
 
 def _worded(frequency: Mapping[int, int], size: int) -> tuple[str, dict[str, Any]]:

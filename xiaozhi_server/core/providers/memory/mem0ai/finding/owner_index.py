@@ -3,7 +3,7 @@
 The rows of an index may also be a part of an owner's, fetched by a statement for one question.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -78,6 +78,7 @@ class OwnerIndex:
     scopes: tuple[tuple[str, str], ...]  # every agent and run that there is
     scope: npt.NDArray[np.int32]  # which of them a row belongs to
     speakers: tuple[str, ...]
+    granted: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # of which agents an agent may read besides
     first_end: float = field(init=False)  # when the first row runs out
     comparable: bool = field(init=False)  # whether all have vectors
 

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import compress
 from typing import Any, TypeVar
 from uuid import UUID
@@ -131,7 +131,8 @@ class OwnerLoader:
 
     def _loaded(self, saved: OwnerIndex, page: Sequence[Any]) -> Loaded:
         state = page[_STATE]
-        return Loaded(with_waiting(saved, state["unsaved"], self._dimensions), state["moment"])
+        index = with_waiting(saved, state["unsaved"], self._dimensions)
+        return Loaded(replace(index, granted=_granted(state["shares"])), state["moment"])
 
     async def _in_executor(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._executor, work)
@@ -155,6 +156,13 @@ def with_waiting(
         return saved
     tokens = [tokens_of(one.text) for one in memories]
     return owner_index.joined([saved, owner_index.waiting(saved.rows.user_id, memories, tokens, dimensions)])
+
+
+def _granted(shares: Sequence[Sequence[str]]) -> dict[str, tuple[str, ...]]:
+    granted: dict[str, tuple[str, ...]] = {}
+    for agent_id, from_agent in shares:
+        granted[agent_id] = (*granted.get(agent_id, ()), from_agent)
+    return granted
 
 
 def _entry(one: dict[str, Any]) -> OutboxEntry:

@@ -94,7 +94,8 @@ def _similarity(index: OwnerIndex, vector: Vectors | None) -> Vectors:
 
 def _chosen(index: OwnerIndex, asked: Asked) -> Indices | None:
     """The rows that are asked for, in order; None for all of them."""
-    inside = [_in_scope(pair, asked.scope) for pair in index.scopes]
+    scope = asked.scope.reading(index.granted.get(asked.scope.agent_id or "", ()))
+    inside = [scope.has(*pair) for pair in index.scopes]
     if asked.filter is None and all(inside) and index.first_end > asked.now_s:
         return None
     wanted = index.ends_at > asked.now_s
@@ -103,11 +104,6 @@ def _chosen(index: OwnerIndex, asked: Asked) -> Indices | None:
         among = np.flatnonzero(wanted)
         wanted[among] = [asked.filter.matches(memory) for memory in index.rows.memories(among)]
     return np.flatnonzero(wanted)
-
-
-def _in_scope(pair: tuple[str, str], scope: Scope) -> bool:
-    agent_id, run_id = pair
-    return scope.agent_id in (None, agent_id) and scope.run_id in (None, run_id)
 
 
 def _hits_in(hits: Hits, chosen: Indices, size: int) -> Hits:

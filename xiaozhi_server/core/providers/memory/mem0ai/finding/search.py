@@ -122,7 +122,7 @@ class Searcher:
         if self._options.cache is None:
             return await self._searched(text, scope, limit, needed, wait_s)
         slot = self._options.cache.slot(scope.user_id)
-        key = answer_key(text, scope.agent_id, scope.run_id, limit, needed and needed.sql())
+        key = answer_key(text, scope, limit, needed and needed.sql())
         if (kept := await slot.get(key)) is not None:
             return list(kept)
         found = await self._searched(text, scope, limit, needed, wait_s)

@@ -154,10 +154,14 @@ class PlatformEngine:
         *,
         user_id: str,
         agent_id: str | None = None,
+        also_agents: Sequence[str] = (),
         top_k: int = 20,
         vector_timeout_s: float | None = None,
     ) -> list[FoundMemory]:
-        """The memories that fit best, the best first; those that still wait for the platform are among them."""
+        """The memories that fit best, the best first; those that still wait for the platform are among them.
+
+        What other agents heard is not asked for: the platform keeps no word of who may read what.
+        """
         scope = Scope(user_id, agent_id)
         asked, limit = checked_query(query), checked_limit(top_k, _WIDEST)
         if not asked or limit < 1:
@@ -179,7 +183,9 @@ class PlatformEngine:
     def recalled(self, memories: Sequence[Memory], *, user_id: str) -> None:
         """What becomes of memories there is the platform's business."""
 
-    async def present(self, ids: Sequence[UUID], *, user_id: str) -> set[UUID]:
+    async def present(
+        self, ids: Sequence[UUID], *, user_id: str, agent_id: str | None = None, also_agents: Sequence[str] = ()
+    ) -> set[UUID]:
         """Which of these are still memories of this owner; what cannot be found out is not."""
         scope = Scope(user_id)
         there = set() if self._local is None else await self._local.present(ids, user_id=scope.user_id)

@@ -16,6 +16,7 @@ from ..records import NewMemory, StoredMemory
 from ..saving import outbox
 from ..saving.verbatim import VerbatimSaver
 from ..scope import Scope
+from ..sharing import shares
 from ..statements import composed, statement
 from . import listing
 from .halfvec import HalfVector
@@ -87,6 +88,7 @@ class Editor:
             async with connection.cursor(row_factory=dict_row) as cursor:
                 await cursor.execute(statement("person_forget"), person)
                 (row,) = await cursor.fetchall()
+            await shares.forget(connection, scope.user_id)
         self._changed(scope.user_id)
         return int(row["memories"])
 

@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
-from uuid import UUID
 
 from psycopg import AsyncConnection
 from psycopg.pq import TransactionStatus
@@ -13,7 +12,6 @@ from psycopg_pool import AsyncConnectionPool
 
 from ..embedding.embed import Embedder
 from ..records import NewMemory, StoredMemory
-from ..scope import Scope
 from ..statements import statement
 from . import bulk
 from .halfvec import HalfVector
@@ -61,13 +59,6 @@ async def insert_unembedded(connection: Connection, memories: Sequence[tuple[Sto
         await cursor.executemany(
             statement("entry_insert"), [_columns(memory, tokens, None, None) for memory, tokens in memories]
         )
-
-
-async def present(connection: Connection, scope: Scope, ids: Sequence[UUID]) -> set[UUID]:
-    """Which of these ids are rows of this owner."""
-    return {
-        row["id"] for row in await rows_of(connection, "entry_present", {"user_id": scope.user_id, "ids": list(ids)})
-    }
 
 
 async def rows_of(connection: Connection, name: str, parameters: Mapping[str, Any]) -> Sequence[DictRow]:

@@ -140,7 +140,8 @@ async def replay(connection: Connection, *, user_id: str | None = None, key: str
 
 async def unsaved(connection: Connection, scope: Scope, *, limit: int) -> list[OutboxEntry]:
     """What this owner said that is no memory yet, the newest first."""
-    parameters = {"user_id": scope.user_id, "agent_id": scope.agent_id, "limit": limit}
+    agents = [scope.agent_id, *scope.also_agents]
+    parameters = {"user_id": scope.user_id, "agent_id": scope.agent_id, "agents": agents, "limit": limit}
     return [_entry(row) for row in await _rows(connection, "outbox_unsaved", parameters)]
 
 

@@ -1,3 +1,3 @@
 SELECT id
 FROM memory_entry
-WHERE user_id = %(user_id)s AND id = ANY (%(ids)s)
+WHERE {mine} AND id = ANY (%(ids)s)

@@ -36,6 +36,7 @@ SELECT {columns},
        string_agg(coalesce(uuid_send(wanted.after), %(no_id)s), '') AS after,
        json_build_object(
            'whole', {whole},
+           'granted', {granted},
            'unsaved', (SELECT coalesce(json_agg(unsaved), '[]') FROM (
                SELECT user_id, key, agent_id, session_id, messages, attempts
                FROM memory_outbox
