@@ -1,5 +1,5 @@
-"""`memory list|search|add|delete|stats|dead|reembed|adopt`: what a person looks up and mends in the server's own
-database, while the server runs or without it. A running server hears of every change at once.
+"""`memory list|search|add|delete|stats|…`: what a person looks up and mends in the server's own database, while the
+server runs or without it. A running server hears of every change at once.
 """
 
 import argparse
@@ -16,6 +16,7 @@ from typing import Any
 from psycopg import Error
 from psycopg_pool import PoolTimeout
 
+from . import cli_memory_prune
 from .cli_database import opened_database
 from .cli_memory_adopt import ADOPT, adopt, parts_for_adoption
 from .cli_memory_command import (
@@ -32,6 +33,7 @@ from .cli_memory_command import (
 from .cli_output import failed, shown
 from .core.providers.memory.base import SpokenMessage
 from .core.providers.memory.mem0ai.by_mem0.mem0_parts import ProviderConfigError
+from .core.providers.memory.mem0ai.daily.runs import StepRun
 from .core.providers.memory.mem0ai.embedding.embed_openai import EmbedderError
 from .core.providers.memory.mem0ai.engine import MemoryEngine
 from .core.providers.memory.mem0ai.errors import MemoryInputError, MemoryNotFoundError
@@ -166,9 +168,10 @@ async def _delete_some(command: Command, owner: str) -> int:
 
 async def _stats(command: Command) -> None:
     stats, depth = await command.engine.stats(), await command.engine.depth()
+    runs = await command.engine.daily_runs()
     outbox = {"waiting": depth.waiting, "dead": depth.dead, "oldest_s": round(depth.oldest.total_seconds(), 1)}
     if command.chosen.json:
-        print_json({**asdict(stats), "outbox": outbox})
+        print_json({**asdict(stats), "outbox": outbox, "daily_runs": [asdict(run) for run in runs]})
         return
     embedders = ", ".join(f"{shown(name) or 'none'}: {count}" for name, count in stats.embedders.items())
     indexed = f"{len(stats.large_owners)} ({', '.join(map(shown, stats.large_owners[:OWNERS_SHOWN])) or '-'})"
@@ -182,6 +185,7 @@ async def _stats(command: Command) -> None:
         ("owners with an index of their own", indexed),
         ("not saved yet", f"{depth.waiting} (the oldest for {outbox['oldest_s']:g} s)" if depth.waiting else 0),
         ("given up (see `memory dead`)", depth.dead),
+        *((f"daily {run.step}", _told(run)) for run in runs),
     ):
         print(f"{name:<34} {value}")
 
@@ -223,7 +227,15 @@ ACTIONS: dict[str, Callable[[Command], Awaitable[None]]] = {
     "dead": _dead,
     "reembed": _reembed,
     ADOPT: adopt,
+    **cli_memory_prune.ACTIONS,
 }
+
+
+def _told(run: StepRun) -> str:
+    counts = ", ".join(f"{count} {word}" for word, count in run.counts.items())
+    if run.ended_at is not None:
+        return f"{local(run.ended_at)}: {counts or 'nothing to do'}"
+    return f"{local(run.started_at)}: {f'failed ({run.error})' if run.error else 'under way, or broken off'}"
 
 
 def _row(memory: StoredMemory) -> tuple[str, ...]:
