@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .cli_memory_adopt_options import add_adopt
+from .cli_memory_prune_options import add_prune
 
 
 def add_memory(commands: Any, add_options: Callable[[argparse.ArgumentParser], None]) -> None:
@@ -34,26 +35,10 @@ def add_memory(commands: Any, add_options: Callable[[argparse.ArgumentParser], N
     delete.add_argument("ids", nargs="*", metavar="ID", help="see `memory list`")
     delete.add_argument("--all", action="store_true", help="all of this owner, or with --agent all of one agent")
     delete.add_argument("--yes", action="store_true", help="do not ask")
-    _add_forgetting(action, scoped)
+    add_prune(action, scoped)
     action("stats", "owners, memories, sizes, and what waits to be saved")
     action("reembed", "after a change of the embedder: make the vectors of all memories again")
     add_adopt(action)
     dead = action("dead", "what could not be saved and was given up")
     dead.add_argument("--user", metavar="ID", help="only this owner's")
     dead.add_argument("--replay", action="store_true", help="let the server try again to save it")
-
-
-MakeAction = Callable[[str, str], argparse.ArgumentParser]
-
-
-def _add_forgetting(action: MakeAction, scoped: MakeAction) -> None:
-    prune = action("prune", "delete memories that have faded, of one owner or of everybody")
-    prune.add_argument("--user", metavar="ID", help="only this owner's")
-    prune.add_argument("--agent", metavar="ID", help="only what this agent heard")
-    prune.add_argument("--ttl-days", type=int, metavar="N", help="and what was said longer ago, recalled or not")
-    prune.add_argument("--dry-run", action="store_true", help="only show what would go, and why")
-    prune.add_argument("--yes", action="store_true", help="do not ask")
-    pin = scoped("pin", "keep memories from ever being forgotten by themselves")
-    pin.add_argument("ids", nargs="+", metavar="ID", help="see `memory list`")
-    pin.add_argument("--off", action="store_true", help="let them fade again")
-    pin.add_argument("--dry-run", action="store_true", help="only show which")
