@@ -22,6 +22,10 @@ from xiaozhi_server.core.providers.memory.mem0ai import MemoryEngine
 from xiaozhi_server.core.providers.memory.mem0ai.adopting.contact import AdoptedTable
 from xiaozhi_server.core.providers.memory.mem0ai.adopting.conversion import AdoptionOptions
 from xiaozhi_server.core.providers.memory.mem0ai.adopting.foreign_table import ForeignTable, NotAdoptableError
+from xiaozhi_server.core.providers.memory.mem0ai.by_mem0.bridge import load_mem0
+from xiaozhi_server.core.providers.memory.mem0ai.by_mem0.mem0_parts import Part, open_vector_store
+from xiaozhi_server.core.providers.memory.mem0ai.by_mem0.other_store import OtherStore
+from xiaozhi_server.core.providers.memory.mem0ai.by_mem0.other_stores import OtherStoreEngine
 from xiaozhi_server.core.providers.memory.mem0ai.errors import InvalidIdError, MemoryNotFoundError
 from xiaozhi_server.core.providers.memory.mem0ai.testing import WordEmbedder
 
@@ -92,6 +96,18 @@ class Started:
 
     async def __aexit__(self, *_: object) -> None:
         await self.engine.stop(1.0)
+
+
+class Long(WordEmbedder):
+    """One whose vectors are as long as those in the tables."""
+
+    name = "long"
+    dimensions = 1536
+    asked = 0
+
+    async def embed(self, texts: Any) -> Any:
+        self.asked += len(texts)
+        return (await super().embed(texts))[:, :1].repeat(1536, axis=1)
 
 
 async def texts_of(engine: MemoryEngine, user_id: str = "ann", **flags: Any) -> set[str]:
@@ -259,15 +275,6 @@ async def test_broken_off_and_gone_on_with(
 async def test_vectors_are_kept_where_the_embedder_is_the_same(
     start_engine: StartEngine, adopting_engine: Callable[..., MemoryEngine], version: str
 ) -> None:
-    class Long(WordEmbedder):
-        name = "long"
-        dimensions = 1536
-        asked = 0
-
-        async def embed(self, texts: Any) -> Any:
-            self.asked += len(texts)
-            return (await super().embed(texts))[:, :1].repeat(1536, axis=1)
-
     embedder, same = Long(), AdoptionOptions(same_embedder=True)
     async with start_engine(embedder) as engine:
         asked_before = embedder.asked
@@ -342,6 +349,33 @@ async def test_no_table_of_mem0s(engine: MemoryEngine, database_dsn: str, table:
     with pytest.raises(InvalidIdError, match="the owner of memories without one"):
         await engine.adopt("mem0", AdoptionOptions(ownerless="*"), nobody)
     assert (await engine.stats()).memories == 0
+
+
+async def test_mem0s_own_store_is_read_where_it_lies(
+    pool: Pool, version: str, database_dsn: str, tmp_path: Path
+) -> None:
+    """Who leaves `vector_store: pgvector` in the settings has all of it too, and none of the plugin's notes."""
+    with psycopg.connect(database_dsn) as connection:
+        connection.execute("DELETE FROM mem0 WHERE vector IS NULL")  # mem0's own code falls over these
+    mine = shown(version) - {"I have a long list.", "I have no date at all."}
+    load_mem0(tmp_path)
+    config = {"connection_string": database_dsn, "collection_name": "mem0"}
+    raw = open_vector_store(Part("pgvector", config), dimensions=1536, folder=tmp_path)
+    store = OtherStore(raw, "pgvector")
+    engine = OtherStoreEngine(pool, Long(), store)
+    await engine.start()
+    try:
+        found = await engine.search("What is my dog called?", user_id="ann", top_k=100)
+        assert found[0].memory.text == "My dog is called Rex."
+        listed = {memory.text for memory in await engine.get_all(user_id="ann")}
+        assert {one.memory.text for one in found} == listed == mine
+        assert await engine.get_all(user_id="memory_extractor") == []
+        await engine.forget(user_id="ann")
+    finally:
+        await engine.stop(1.0)
+        await store.close()
+    with psycopg.connect(database_dsn) as connection:
+        assert connection.execute("SELECT count(*) FROM mem0 WHERE payload->>'user_id' = 'ann'").fetchone() == (0,)
 
 
 async def test_what_the_installed_mem0_writes_now(start_engine: StartEngine, database_dsn: str, tmp_path: Path) -> None:

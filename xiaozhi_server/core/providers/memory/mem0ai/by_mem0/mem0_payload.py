@@ -32,6 +32,11 @@ def row_of(memory: StoredMemory, score: float | None = None) -> Row:
     return Row(str(memory.id), None if score is None else max(0.0, score), payload_of(memory))
 
 
+def is_internal(payload: Mapping[str, Any] | None) -> bool:
+    """Whether it is what mem0's plugin for Dify notes for itself, and no memory. Older rows are marked by a boolean."""
+    return str((payload or {}).get("__internal")).lower() == "true"
+
+
 def without_taken_names(metadata: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
     """The metadata itself, where a flat object has room for it."""
     taken = sorted(RESERVED & (metadata or {}).keys())

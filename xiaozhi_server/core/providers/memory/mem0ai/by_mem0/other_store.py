@@ -9,7 +9,7 @@ from ..embedding.embed import Vectors
 from ..recall.words import words_of
 from ..records import NewMemory, StoredMemory
 from ..scope import Scope
-from .mem0_payload import memory_from, payload_of
+from .mem0_payload import is_internal, memory_from, payload_of
 from .threads import Threads
 
 logger = logging.getLogger(__name__)
@@ -72,13 +72,18 @@ class OtherStore:
 
     async def get(self, scope: Scope, id: UUID) -> StoredMemory | None:
         found = await self._run(lambda: self._store.get(vector_id=str(id)))
-        memory = None if found is None else _memory(found)
+        memory = None if found is None or is_internal(found.payload) else _memory(found)
         return memory if memory is not None and _is_in(scope, memory) else None
 
     async def listed(self, scope: Scope, *, limit: int, batch: str = "") -> list[StoredMemory]:
         """Some of the owner's memories, in no order."""
         filters = {**asked_of(scope), **({"batch": batch} if batch else {})}
         return _memories(scope, _flat(await self._run(lambda: self._store.list(filters=filters, top_k=limit))))
+
+    async def internal(self, scope: Scope, *, limit: int) -> list[StoredMemory]:
+        """Some of what mem0's plugin for Dify notes of the owner for itself."""
+        rows = _flat(await self._run(lambda: self._store.list(filters=asked_of(scope), top_k=limit)))
+        return [memory for row in rows if is_internal(row.payload) and _is_in(scope, memory := _memory(row))]
 
     async def everything(self, scope: Scope) -> list[StoredMemory]:
         """All of the owner's memories, in no order."""
@@ -141,7 +146,7 @@ def _flat(listed: Any) -> list[Any]:
 
 
 def _memories(scope: Scope, rows: Iterable[Any]) -> list[StoredMemory]:
-    memories = [_memory(row) for row in rows]
+    memories = [_memory(row) for row in rows if not is_internal(row.payload)]
     owned = [memory for memory in memories if _is_in(scope, memory)]
     if len(owned) < len(memories):
         logger.error("memory: the store answered with %d rows of somebody else", len(memories) - len(owned))

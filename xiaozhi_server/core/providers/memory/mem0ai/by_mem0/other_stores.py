@@ -237,6 +237,7 @@ class OtherStoreEngine:
             # First the outbox: the worker holds an entry's row while it writes its memories.
             async with self._connection() as connection:
                 await outbox.forget(connection, scope)
+        await self.store.delete(await self.store.internal(scope, limit=MOST_LISTED))
         gone: set[uuid.UUID] = set()
         while memories := await self.store.listed(scope, limit=_FOUND_MAX):
             left = [memory for memory in memories if memory.id not in gone]
