@@ -28,7 +28,7 @@ class GatheringSaver:
         (batch,) = batches
         texts = texts_of(batch)
         self.batches.append(texts)
-        self.instructions.extend(entry.instruction for entry in batch)
+        self.instructions.extend(entry.wishes.instruction for entry in batch)
         async with self.came:
             self.came.notify_all()
         if any(self.poison in text for text in texts):

@@ -1,6 +1,7 @@
 """Conversations become facts through mem0 and a model, each exactly once; what no model could read is kept as said."""
 
 import asyncio
+import json
 import socket
 import sys
 import threading
@@ -53,9 +54,10 @@ def config(cloud: StandInCloud) -> dict[str, Any]:
     return {"llm": llm(cloud), "embedder": embedder(cloud)}
 
 
-def prompts(cloud: StandInCloud) -> list[str]:
-    """What the model was asked, in order."""
-    return [request.body["messages"][1]["content"] for request in cloud.requests if request.service == "chat"]
+def asked(cloud: StandInCloud) -> list[dict[str, Any]]:
+    """What the model was shown, in order."""
+    chats = [request.body["messages"] for request in cloud.requests if request.service == "chat"]
+    return [json.loads(user["content"]) for _, user in chats]
 
 
 async def tell(engine: Engine, *texts: str | SpokenMessage, key: str | None = None, **more: Any) -> None:
@@ -76,12 +78,12 @@ async def test_a_conversation_becomes_facts_that_are_found(pool: Pool, tmp_path:
         await tell(engine, "Hello! I like green tea. My dog is called Rex.", said("How nice!", role="assistant"))
         await saved(engine)
         facts = await engine.get_all(user_id="ann", agent_id="bot")
-        assert {fact.text for fact in facts} == {"I like green tea.", "My dog is called Rex."}
+        assert {fact.text for fact in facts} == {"Likes green tea.", "Dog is called Rex."}
         assert {(fact.session_id, fact.role, fact.created_at, fact.flag) for fact in facts} == {
             ("s1", "user", said("x").spoken_at, "")
         }
         best = (await engine.search("What is my dog called?", user_id="ann"))[0]
-        assert (best.memory.text, best.semantic_score is not None) == ("My dog is called Rex.", True)
+        assert (best.memory.text, best.semantic_score is not None) == ("Dog is called Rex.", True)
         assert cloud.counts["chat"] == 1
 
 
@@ -103,23 +105,24 @@ async def test_changing_the_instruction_changes_the_next_request(pool: Pool, tmp
         for instruction in ("Only what I eat.", "Everything about my family.", None):
             await tell(engine, "We had dumplings today.", instruction=instruction)
             await saved(engine)
-        first, second, third = prompts(cloud)
-        assert "Only what I eat." in first
-        assert "Everything about my family." in second
-        assert "Only what I eat." not in second
-        assert "family" not in third
+        assert [request.get("wanted") for request in asked(cloud)] == [
+            "Only what I eat.",
+            "Everything about my family.",
+            None,
+        ]
 
 
-async def test_the_model_is_told_language_day_and_speaker(pool: Pool, tmp_path: Path) -> None:
+async def test_the_model_is_told_day_and_speaker(pool: Pool, tmp_path: Path) -> None:
     async with world(pool, tmp_path) as (cloud, engine):
         await tell(engine, said("我最喜欢的颜色是青色。", speaker="小明"))
         await saved(engine)
-        (prompt,) = prompts(cloud)
-        assert "never translate" in prompt
-        assert "2026-11-20 (Friday)" in prompt
-        assert "user: 小明: 我最喜欢的颜色是青色。" in prompt
+        (request,) = asked(cloud)
+        assert request["today"] == "2026-11-20 (Friday)"
+        assert request["talk"] == [
+            {"n": 1, "who": "user", "name": "小明", "at": "2026-11-20 11:59", "text": "我最喜欢的颜色是青色。"}
+        ]
         (memory,) = await engine.get_all(user_id="ann")
-        assert (memory.text, memory.speaker) == ("小明: 我最喜欢的颜色是青色。", "小明")
+        assert (memory.text, memory.speaker) == ("最喜欢的颜色是青色。", "小明")
 
 
 async def test_what_is_known_is_shown_to_the_model_and_not_kept_twice(pool: Pool, tmp_path: Path) -> None:
@@ -129,9 +132,9 @@ async def test_what_is_known_is_shown_to_the_model_and_not_kept_twice(pool: Pool
         await saved(engine)
         await tell(engine, "I like green tea. And I like black coffee.")
         await saved(engine)
-        assert await texts_of(engine) == ["And I like black coffee.", "I like green tea."]
-        known = [prompt.split("## Existing Memories")[1].split("## New Messages")[0] for prompt in prompts(cloud)]
-        assert sum("green tea" in part for part in known) == 1
+        assert await texts_of(engine) == ["Likes black coffee.", "Likes green tea."]
+        shown = [[memory["text"] for memory in request["known"]] for request in asked(cloud)]
+        assert shown == [[], [], ["Likes green tea."]]
 
 
 async def test_a_text_cannot_speak_for_somebody_else(pool: Pool, tmp_path: Path) -> None:
@@ -158,14 +161,14 @@ async def test_a_passing_failure_costs_nothing(pool: Pool, tmp_path: Path, first
     async with world(pool, tmp_path) as (cloud, engine):
         cloud.faults.chat = first
         await tell(engine, "I like green tea. My dog is called Rex.")
-        await until(lambda: _asked(cloud, first.times or 0))
+        await until(lambda: _was_asked(cloud, first.times or 0))
         cloud.faults.chat = Fault(wording=wording)
         await saved(engine)
-        assert await texts_of(engine) == ["I like green tea.", "My dog is called Rex."]
+        assert await texts_of(engine) == ["Dog is called Rex.", "Likes green tea."]
         assert await flags_of(engine) == {""}
 
 
-async def _asked(cloud: StandInCloud, times: int) -> bool:
+async def _was_asked(cloud: StandInCloud, times: int) -> bool:
     return cloud.counts["chat"] >= times
 
 
@@ -197,7 +200,7 @@ async def test_what_no_model_could_read_is_kept_as_it_was_said(pool: Pool, tmp_p
         cloud.faults.chat = Fault()
         await tell(engine, "I moved to Gdansk.", key="turn-2")
         await saved(engine)
-        assert await texts_of(engine) == sorted([*told, "I moved to Gdansk."])
+        assert await texts_of(engine) == sorted([*told, "Moved to Gdansk."])
 
 
 async def test_a_dead_embedder_is_waited_for(pool: Pool, tmp_path: Path) -> None:
@@ -209,7 +212,7 @@ async def test_a_dead_embedder_is_waited_for(pool: Pool, tmp_path: Path) -> None
         assert await texts_of(engine) == []
         cloud.faults.embeddings = Fault()
         await saved(engine)
-        assert await texts_of(engine) == ["I like green tea."]
+        assert await texts_of(engine) == ["Likes green tea."]
         assert await flags_of(engine) == {""}
 
 
@@ -221,14 +224,14 @@ async def test_a_stop_while_the_model_thinks_loses_and_doubles_nothing(pool: Poo
     async with world(pool, tmp_path) as (cloud, engine):
         cloud.faults.chat = Fault(mode="stall")
         await tell(engine, "I like green tea.")
-        await until(lambda: _asked(cloud, 1))
+        await until(lambda: _was_asked(cloud, 1))
         await engine.stop(0.0)
         await cloud.close()  # the request that nobody waits for ends
     async with pool.connection() as connection:
         await connection.execute("UPDATE memory_outbox SET due_at = now()")  # as when the lease has run out
     async with world(pool, tmp_path) as (cloud, engine):
         await saved(engine)
-        assert await texts_of(engine) == ["I like green tea."]
+        assert await texts_of(engine) == ["Likes green tea."]
         assert cloud.counts["chat"] == 1
 
 
@@ -238,7 +241,7 @@ async def test_a_hanging_model_holds_up_no_search(pool: Pool, tmp_path: Path) ->
         cloud.faults.chat = Fault(mode="stall")
         for number in range(8):
             await engine.enqueue([said("I like plums.")], user_id=f"owner {number}", agent_id="bot")
-        await until(lambda: _asked(cloud, 2))
+        await until(lambda: _was_asked(cloud, 2))
         for _ in range(5):
             assert [one.memory.text for one in await engine.search("tea", user_id="ann")] == ["I like green tea."]
         # Two of eight are being asked for: the bridge has two threads, and its calls are still open.
@@ -267,9 +270,9 @@ async def test_mem0_reports_to_nobody_and_goes_only_where_it_is_told(
             await tell(engine, "I like green tea. I like plums.")
             await saved(engine)
             await engine.search("What do I like?", user_id="ann")
-        asked = [request.body for request in cloud.requests if request.service == "chat"]
+        bodies = [request.body for request in cloud.requests if request.service == "chat"]
     assert hosts == {"127.0.0.1"}
-    assert [body["model"] for body in asked] == ["stand-in"] * 3
+    assert [body["model"] for body in bodies] == ["stand-in"] * 3
     assert files_in(tmp_path) <= {"config.json", "migrations_qdrant"}  # no SQLite file
     from mem0.memory import telemetry
 
@@ -289,13 +292,10 @@ async def test_facts_of_many_owners_stay_apart(pool: Pool, tmp_path: Path) -> No
         await saved(engine, 30.0)
         for owner in owners:
             assert sorted(one.text for one in await engine.get_all(user_id=owner)) == [
-                "I like tea.",
-                f"My secret word is {owner}.",
+                "Likes tea.",
+                f"Secret word is {owner}.",
             ]
-        shown = [
-            prompt.split("## Existing Memories")[1].split("## New Messages")[0].strip() for prompt in prompts(cloud)
-        ]
-        assert set(shown) == {"[]"}
+        assert all(request["known"] == [] for request in asked(cloud))
 
 
 async def test_the_default_needs_nothing_of_mem0(pool: Pool, tmp_path: Path) -> None:

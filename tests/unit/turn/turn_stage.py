@@ -130,7 +130,12 @@ class ScriptedMemory:
         self.speakers: list[str | None] = []
 
     async def init_memory(
-        self, role_id: str, *, agent_id: str | None = None, summary_memory: str | None = None
+        self,
+        role_id: str,
+        *,
+        agent_id: str | None = None,
+        summary_memory: str | None = None,
+        memory_categories: Sequence[str] = (),
     ) -> None: ...
 
     async def save_memory(

@@ -72,9 +72,17 @@ class MemoryProvider(Protocol):
     role_id: str
 
     async def init_memory(
-        self, role_id: str, *, agent_id: str | None = None, summary_memory: str | None = None
+        self,
+        role_id: str,
+        *,
+        agent_id: str | None = None,
+        summary_memory: str | None = None,
+        memory_categories: Sequence[str] = (),
     ) -> None:
-        """Say whose memory this is, which agent hears it, and the agent's instruction for extraction."""
+        """Say whose memory this is, which agent hears it, and what it wants of extraction.
+
+        `summary_memory` is its instruction in words, `memory_categories` are the names under which memories are filed.
+        """
         ...
 
     async def save_memory(

@@ -61,12 +61,13 @@ from .rows.stats import MemoryStats
 from .saving.drain import DrainOptions
 from .saving.intake import Intake, IntakeOptions
 from .saving.outbox import DeadLetter, OutboxDepth
-from .saving.saver import Saver
+from .saving.saver import Learns, Saver
 from .saving.verbatim import VerbatimSaver, row_of
 from .scope import Scope, checked_id
 from .sharing.reads import SharedReads
 from .sharing.shares import AuditLine, Share, Shares
 from .statements import MIGRATIONS
+from .wishes import Wishes
 
 logger = logging.getLogger(__name__)
 
@@ -167,7 +168,10 @@ class MemoryEngine:
         await self._searcher.start()
         ask = partial(self._searcher.warm_up, Scope(_NOBODY), vector_timeout_s=_WARM_VECTOR_S)
         await warm_up(self._pool, self._embedder, ask, self._options.warm_up_s)
-        self._intake.start(self._saver if self._make_saver is None else self._make_saver(self._saver))
+        saver = self._saver if self._make_saver is None else self._make_saver(self._saver)
+        if isinstance(saver, Learns):
+            saver.search_by(self._searcher.search)
+        self._intake.start(saver)
         self._access.start()
         self.maintenance.start(last=Forgetting(self._pool, self._searcher.forget))
 
@@ -190,7 +194,7 @@ class MemoryEngine:
         session_id: str | None = None,
         key: str | None = None,
         transaction: Any = None,
-        instruction: str | None = None,
+        instruction: Wishes | str | None = None,
     ) -> bool:
         """Accept messages durably, and return before they are searchable by meaning; False if the key is known.
 

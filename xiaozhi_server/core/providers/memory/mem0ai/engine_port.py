@@ -7,6 +7,7 @@ from uuid import UUID
 from ..base import AnyMessage, Memory
 from .observe import MemoryObserver
 from .records import FoundMemory
+from .wishes import Wishes
 
 
 class RecallEngine(Protocol):
@@ -23,7 +24,7 @@ class RecallEngine(Protocol):
         session_id: str | None = None,
         key: str | None = None,
         transaction: Any = None,
-        instruction: str | None = None,
+        instruction: Wishes | str | None = None,
     ) -> bool:
         """Accept messages durably; False if the key is known or there is nothing to keep."""
         ...

@@ -24,6 +24,7 @@ from .message import by_owner
 from .observe import kind_of
 from .records import FoundMemory
 from .scope import Scope, owner_of
+from .wishes import Wishes, checked_categories
 
 logger = logging.getLogger(__name__)
 
@@ -59,19 +60,24 @@ class Mem0aiMemory:
         self._options = options or ProviderOptions()
         self._timezone = _timezone(self._options.timezone)
         self._agent_id: str | None = None
-        self._instruction: str | None = None
+        self._wishes = Wishes()
         self._searches: set[_Search] = set()
         self._late = LateAnswers(self._options.late_s)
         self._sessions: dict[str, str] = {}  # whose, and which one
 
     async def init_memory(
-        self, role_id: str, *, agent_id: str | None = None, summary_memory: str | None = None
+        self,
+        role_id: str,
+        *,
+        agent_id: str | None = None,
+        summary_memory: str | None = None,
+        memory_categories: Sequence[str] = (),
     ) -> None:
-        """Whose memory it is. The instruction is for a saver that asks a model; verbatim texts have no use for it."""
+        """Whose memory it is. The rest is for a saver that asks a model; verbatim texts have no use for it."""
         Scope(role_id, agent_id)
         self.role_id = role_id
         self._agent_id = agent_id
-        self._instruction = summary_memory
+        self._wishes = Wishes(summary_memory or "", checked_categories(memory_categories), self._options.timezone)
         self._engine.prefetch(role_id)
 
     async def save_memory(
@@ -90,7 +96,7 @@ class Mem0aiMemory:
                 session_id=session_id,
                 key=key,
                 transaction=transaction,
-                instruction=self._instruction,
+                instruction=self._wishes,
             )
             if session_id is not None:
                 self._sessions[owner] = session_id

@@ -27,6 +27,11 @@ def memory_id(user_id: str, key: str, position: int) -> uuid.UUID:
     return uuid.uuid5(_NAMESPACE, json.dumps([user_id, key, position]))
 
 
+def fact_id(user_id: str, key: str, number: int) -> uuid.UUID:
+    """The same for what a model made of an exchange, which may be kept word for word beside it."""
+    return uuid.uuid5(_NAMESPACE, json.dumps([user_id, key, "fact", number]))
+
+
 def worth_keeping(messages: Sequence[AnyMessage]) -> list[SpokenMessage]:
     """What user and assistant really said, in a form that any database takes."""
     spoken = (_spoken(message) for message in messages)

@@ -3,16 +3,14 @@
 Nothing of mem0 is loaded where everything is embedded.
 """
 
-import asyncio
 import os
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Executor
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
 from psycopg_pool import AsyncConnectionPool
@@ -21,8 +19,8 @@ from ..base import AgentRules
 from .adopting.contact import AdoptedTable
 from .adopting.foreign_table import ForeignTable, NotAdoptableError
 from .by_mem0.bridge import Mem0Bridge
-from .by_mem0.extract_by_mem0 import ExtractingSaver, ExtractionOptions, FindFor, Mem0Extractor
-from .by_mem0.mem0_add import Find, count_tokens
+from .by_mem0.extract_by_mem0 import ExtractingSaver, ExtractionOptions, Mem0Extractor
+from .by_mem0.mem0_add import count_tokens, leave_room
 from .by_mem0.mem0_parts import (
     OPENAI,
     Part,
@@ -33,9 +31,8 @@ from .by_mem0.mem0_parts import (
     open_vector_store,
     part_of,
 )
-from .by_mem0.mem0_payload import Row, row_of
-from .by_mem0.mem0_register import PROVIDER, register
-from .by_mem0.other_store import OtherStore, asked_of
+from .by_mem0.mem0_register import PROVIDER
+from .by_mem0.other_store import OtherStore
 from .by_mem0.other_stores import OtherStoreEngine
 from .by_mem0.rerank import Reranker, RerankOptions
 from .embedding.embed import Embedder
@@ -45,7 +42,6 @@ from .embedding.minilm import MiniLmEmbedder
 from .engine import EngineOptions, MakeSaver, MemoryEngine
 from .observe import MemoryObserver, NoObserver, ObservedEmbedder
 from .saving.verbatim import VerbatimSaver
-from .scope import Scope
 
 Pool = AsyncConnectionPool[Any]
 T = TypeVar("T")
@@ -54,8 +50,8 @@ PARTS = ("llm", "embedder", "vector_store", "reranker")
 ADOPT = "adopt"
 
 _OPEN_TIMEOUT_S = 60.0  # loading a library and reaching a store
-_QUIET_TIMEOUT_S = 2.0  # then what still hangs is broken off by closing its client
 _FIND_TIMEOUT_S = 10.0
+_QUIET_TIMEOUT_S = 2.0  # then what still hangs is broken off by closing its client
 _OURS = (PROVIDER, "embedded")
 _OF_OUR_OPENAI = frozenset({"model", "api_key", "openai_base_url", "embedding_dims"})
 _DEFAULT_MODEL = "text-embedding-3-small"
@@ -176,7 +172,7 @@ class _Opening:
         around, options = self._around, self._options
         make_saver: MakeSaver | None = None
         if "llm" in self._parts:
-            extractor = await self._extractor(embedder, await self._own_store(embedder))
+            extractor = await self._extractor(embedder)
 
             def make_saver(verbatim: VerbatimSaver) -> ExtractingSaver:
                 return ExtractingSaver(extractor, verbatim, options.extraction)
@@ -216,7 +212,7 @@ class _Opening:
         opened = await self._run(lambda: open_vector_store(part, dimensions=dimensions, folder=folder))
         store = OtherStore(opened, part.provider)
         self._opened.push_async_callback(store.close)
-        extractor = await self._extractor(embedder, _found_in(store)) if "llm" in self._parts else None
+        extractor = await self._extractor(embedder) if "llm" in self._parts else None
         return OtherStoreEngine(
             self._around.pool,
             embedder,
@@ -228,12 +224,14 @@ class _Opening:
             observer=self._around.observer,
         )
 
-    async def _extractor(self, embedder: Embedder, find_for: FindFor) -> Mem0Extractor:
-        options, observer = self._options.extraction, self._around.observer
+    async def _extractor(self, embedder: Embedder) -> Mem0Extractor:
+        around, options, observer = self._around, self._options.extraction, self._around.observer
         llm = await self._run(lambda: open_llm(self._parts["llm"], timeout_s=options.timeout_s))
         count_tokens(llm)
+        leave_room(llm, options.answer_tokens)
         self._opened.push_async_callback(self._close, llm, self._bridge)
-        return Mem0Extractor(self._bridge, llm, ObservedEmbedder(embedder, observer), find_for, options, observer)
+        observed = ObservedEmbedder(embedder, observer)
+        return Mem0Extractor(self._bridge, llm, observed, around.pool, options, observer)
 
     async def _reranker(self) -> Reranker | None:
         part, options = self._parts.get("reranker"), self._options.rerank
@@ -243,24 +241,6 @@ class _Opening:
         reranker = Reranker(model, options)
         self._opened.push_async_callback(self._close, getattr(model, "llm", model), reranker)
         return reranker
-
-    async def _own_store(self, embedder: Embedder) -> FindFor:
-        """Our table as mem0 sees it."""
-        config = {"connection_string": self._around.pool.conninfo, "embedder": embedder.name}
-        part = Part(PROVIDER, {**config, "maxconn": self._options.threads})
-        folder, dimensions = self._around.folder, embedder.dimensions
-
-        def work() -> Any:
-            register(folder)
-            return open_vector_store(part, dimensions=dimensions, folder=folder)
-
-        store = await self._run(work)
-        self._opened.push_async_callback(self._run, store.close)
-
-        def find_for(scope: Scope) -> Find:
-            return lambda query, vector, limit: store.search(query, vector, limit, asked_of(scope))
-
-        return find_for
 
     async def _close(self, model: Any, asked_by: Mem0Bridge | Reranker | None = None) -> None:
         """Not while it is asked: a request that begins meanwhile would leave its connection behind."""
@@ -275,21 +255,6 @@ class _Opening:
             return await self._bridge.run(job, timeout_s=_OPEN_TIMEOUT_S)
         except TimeoutError:
             raise ProviderConfigError(f"a provider did not open within {_OPEN_TIMEOUT_S:g} s") from None
-
-
-def _found_in(store: OtherStore) -> FindFor:
-    """For mem0, which asks from a thread: the store has threads of its own."""
-    loop = asyncio.get_running_loop()
-
-    def find_for(scope: Scope) -> Find:
-        def find(_: str, vector: Sequence[float], limit: int) -> list[Row]:
-            asked = store.nearest(scope, np.array(vector, np.float32), limit=limit)
-            near = asyncio.run_coroutine_threadsafe(asked, loop).result(_FIND_TIMEOUT_S)
-            return [row_of(memory, similarity) for memory, similarity in near]
-
-        return find
-
-    return find_for
 
 
 def _openai(part: Part) -> OpenAiEmbedderConfig:

@@ -160,7 +160,7 @@ class _NotesSaver:
         owner = _owner(batch)
         async with self._pool.connection() as connection:
             notes = await _read(connection, owner["user_id"], owner["agent_id"])
-        instruction = batch[-1].instruction or self._options.instruction
+        instruction = batch[-1].wishes.instruction or self._options.instruction
         messages = [message for entry in batch for message in entry.messages]
         system, user = request(notes.text, messages, instruction, self._zone, self._options.max_tokens)
         answer = await self._model.complete(system, user, 2 * self._options.max_tokens)

@@ -35,7 +35,12 @@ class LocalShortMemory:
         self._sessions: dict[str, str] = {}  # whose, and which one
 
     async def init_memory(
-        self, role_id: str, *, agent_id: str | None = None, summary_memory: str | None = None
+        self,
+        role_id: str,
+        *,
+        agent_id: str | None = None,
+        summary_memory: str | None = None,
+        memory_categories: Sequence[str] = (),
     ) -> None:
         Scope(role_id, agent_id)
         self.role_id = role_id

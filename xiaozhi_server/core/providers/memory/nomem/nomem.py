@@ -13,7 +13,12 @@ class NoMemory:
         self.role_id = role_id
 
     async def init_memory(
-        self, role_id: str, *, agent_id: str | None = None, summary_memory: str | None = None
+        self,
+        role_id: str,
+        *,
+        agent_id: str | None = None,
+        summary_memory: str | None = None,
+        memory_categories: Sequence[str] = (),
     ) -> None:
         self.role_id = role_id
 

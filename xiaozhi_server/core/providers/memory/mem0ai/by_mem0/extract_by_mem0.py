@@ -10,59 +10,74 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-import numpy as np
 from psycopg import AsyncConnection
+from psycopg_pool import AsyncConnectionPool
 
-from ...base import SpokenMessage
 from ..embedding.embed import Embedder
-from ..message import memory_id
+from ..facts.check import tells
+from ..facts.learn import Learner, Part
+from ..facts.learned import Learned
+from ..facts.parts import NoRoomError, Room
+from ..facts.read_things import mentioned
+from ..facts.request import Line, Request
+from ..facts.sentences import sentences_of
+from ..facts.thing import KnownThing
+from ..facts.write import write
+from ..flags import SUSPECT, UNEXTRACTED
 from ..observe import MemoryObserver
-from ..recall.traits import is_question
-from ..recall.words import tokens_of
-from ..records import NewMemory, StoredMemory
+from ..records import FoundMemory, NewMemory, StoredMemory
+from ..saving import outbox
 from ..saving.outbox import Batch
-from ..saving.saver import BatchPolicy
-from ..saving.verbatim import VerbatimSaver
+from ..saving.saver import BatchPolicy, Search
+from ..saving.verbatim import VerbatimSaver, rows_of
 from ..scope import Scope
 from .bridge import Mem0Bridge
-from .mem0_add import Added, Find, ModelFailedError, PortEmbedding, add_by_mem0
+from .mem0_add import Added, ModelFailedError, PortEmbedding, TooLongError, add_by_mem0
 from .threads import ThreadsBusyError
 
 logger = logging.getLogger(__name__)
 
-UNEXTRACTED = "unextracted"
+Pool = AsyncConnectionPool[Any]
 
 _MODEL_FAILURES = (ModelFailedError, TimeoutError, ThreadsBusyError)
 _AROUND_THE_MODEL_S = 15.0  # for finding what is known already, and for the vectors of what is new
-_FEWEST_WORDS = 3  # less than that tells nothing
-_RULES = (
-    "Write every memory in the language and the script in which it was said: never translate.",
-    "The new messages were spoken on {day}: that is their Observation Date.",
-)
-_SPEAKER_RULE = "A message that begins with a name and a colon was said by that person, whom its memories must name."
+_ANSWER_SHARE = 0.25  # of the context, at most
+_LONGEST_ANSWER_TOKENS = 2000
+_ROOM_USED = 0.85  # tokens are estimated
+_MOST_LOOKED_FOR = 24  # sentences of one part
+_MOST_KNOWN = 20
+_NEAREST = 6
+_UNSAVED = 100
+_MOST_PARTS = 4  # of a batch that one context does not hold, in the time that there is
 
 
 @dataclass(frozen=True, slots=True)
 class ExtractionOptions:
     """How long the model may think, and how often a batch is tried before it is kept word for word.
 
-    The attempts are the outbox's: the first ones together, the later ones exchange by exchange.
+    The attempts are the outbox's: the first ones together, the later ones exchange by exchange. `context_tokens` is
+    what the model takes in and gives out in one call.
     """
 
     timeout_s: float = 30.0
     attempts: int = 7
+    context_tokens: int = 8192
     policy: BatchPolicy = field(default_factory=BatchPolicy)
 
-
-# What is asked for the nearest memories of an owner to a text.
-FindFor = Callable[[Scope], Find]
+    @property
+    def answer_tokens(self) -> int:
+        return min(_LONGEST_ANSWER_TOKENS, int(self.context_tokens * _ANSWER_SHARE))
 
 
 class Extractor(Protocol):
-    """Makes rows of a batch, with their words and vectors."""
+    """Makes changes of a memory out of a batch, with words and vectors."""
 
-    async def extract(self, batch: Batch) -> list[NewMemory]:
+    async def extract(self, batch: Batch) -> Learned:
         """One of `_MODEL_FAILURES` where the model is to blame."""
+        ...
+
+    def search_by(self, search: Search) -> None:
+        """How what is known is found."""
         ...
 
 
@@ -74,37 +89,97 @@ class Mem0Extractor:
         bridge: Mem0Bridge,
         llm: Any,
         embedder: Embedder,
-        find_for: FindFor,
+        pool: Pool,
         options: ExtractionOptions,
         observer: MemoryObserver,
     ) -> None:
         self._bridge = bridge
         self._llm = llm
         self._embedder = embedder
-        self._find_for = find_for
-        self._timeout_s = options.timeout_s
+        self._pool = pool
+        self._options = options
         self._observer = observer
+        self._search: Search | None = None
 
-    async def extract(self, batch: Batch) -> list[NewMemory]:
-        embedder = PortEmbedding(self._embedder, asyncio.get_running_loop(), _AROUND_THE_MODEL_S)
-        scope = Scope(batch[0].user_id, batch[0].agent_id or None)
-        messages = [message for entry in batch for message in entry.messages]
+    def search_by(self, search: Search) -> None:
+        self._search = search
 
-        def work() -> tuple[Added, list[NewMemory]]:
-            added = add_by_mem0(
-                [{"role": message.role, "content": _line(message)} for message in messages],
-                instruction=_instruction(batch, messages),
-                llm=self._llm,
-                embedder=embedder,
-                find=self._find_for(scope),
-            )
-            return added, _rows(batch, messages, added)
-
-        added, rows = await self._bridge.run(work, timeout_s=self._timeout_s + _AROUND_THE_MODEL_S)
-        self._observer.model_called(added.tokens)
-        if not added.facts and any(map(_tells, messages)):
+    async def extract(self, batch: Batch) -> Learned:
+        learner = Learner(batch, multilingual=self._embedder.multilingual)
+        known = await self._known_to(batch)
+        tokens = int((self._options.context_tokens - self._options.answer_tokens) * _ROOM_USED)
+        left = [Line(source, message) for source, message in enumerate(learner.messages)]
+        facts = 0
+        while left:
+            room = _room(tokens, batch)
+            lines, rest = room.first(left)
+            request = room.request(lines, await known.memories(lines, learner.new), known.things(lines))
+            try:
+                added = await self._ask(request)
+            except TooLongError:
+                tokens //= 2
+                continue
+            facts += len(added.answer.facts)
+            texts = [one.fact.text for one in added.verdict.facts if not one.flag]
+            learner.take(Part(request, added.answer, added.verdict, added.vectors, await known.near(texts)))
+            left = rest
+        if not facts and any(message.role == "user" and tells(message.content) for message in learner.messages):
             raise ModelFailedError("the model found nothing where something was told")
-        return rows
+        return learner.learned()
+
+    async def _known_to(self, batch: Batch) -> "_Known":
+        assert self._search is not None
+        scope = Scope(batch[0].user_id, batch[0].agent_id or None)
+        async with self._pool.connection() as connection:
+            entries = await outbox.unsaved(connection, scope, limit=_UNSAVED)
+            texts = [message.content for entry in batch for message in entry.messages]
+            things = await mentioned(connection, batch[0].user_id, batch[0].agent_id, texts)
+        return _Known(self._search, batch, {row.id for entry in entries for row in rows_of(entry)}, things)
+
+    async def _ask(self, request: Request) -> Added:
+        embedder = PortEmbedding(self._embedder, asyncio.get_running_loop(), _AROUND_THE_MODEL_S)
+        added = await self._bridge.run(
+            lambda: add_by_mem0(request, llm=self._llm, embedder=embedder),
+            timeout_s=self._options.timeout_s + _AROUND_THE_MODEL_S,
+        )
+        self._observer.model_called(added.tokens)
+        return added
+
+
+class _Known:
+    """What is known already that a talk may be about. What only waits to be saved is not."""
+
+    def __init__(self, search: Search, batch: Batch, unsaved: set[uuid.UUID], things: list[KnownThing]) -> None:
+        self._search = search
+        self._agent_id = batch[0].agent_id
+        self._scope = Scope(batch[0].user_id, batch[0].agent_id or None)
+        self._unsaved = unsaved
+        self._things = things
+
+    async def memories(self, lines: Sequence[Line], new: Sequence[StoredMemory]) -> list[StoredMemory]:
+        """The nearest to each sentence, the best first, behind those that the same batch has just told."""
+        said = sorted(lines, key=lambda line: line.message.role != "user")
+        sentences = dict.fromkeys(text.strip() for line in said for text in sentences_of(line.message.content))
+        found = [one for near in (await self.near(list(sentences)[:_MOST_LOOKED_FOR])).values() for one in near]
+        best = {one.memory.id: one.memory for one in sorted(found, key=lambda one: one.score, reverse=True)}
+        return [*reversed(new), *best.values()][:_MOST_KNOWN]
+
+    def things(self, lines: Sequence[Line]) -> list[KnownThing]:
+        return self._things
+
+    async def near(self, texts: Sequence[str]) -> dict[str, list[FoundMemory]]:
+        found = await asyncio.gather(*map(self._near, texts))
+        return dict(zip(texts, found, strict=True))
+
+    async def _near(self, text: str) -> list[FoundMemory]:
+        found = await self._search(
+            text, self._scope, top_k=_NEAREST + len(self._unsaved), vector_timeout_s=_AROUND_THE_MODEL_S
+        )
+        return [one for one in found if self._is_known(one.memory)][:_NEAREST]
+
+    def _is_known(self, memory: StoredMemory) -> bool:
+        holds = memory.superseded_by is None and memory.compressed_into is None and memory.flag not in SUSPECT
+        return holds and memory.id not in self._unsaved and memory.agent_id == self._agent_id
 
 
 class ExtractingSaver:
@@ -116,13 +191,17 @@ class ExtractingSaver:
         self._verbatim = verbatim
         self._attempts = options.attempts
 
-    async def prepare(self, batches: Sequence[Batch]) -> list[list[NewMemory]]:
+    def search_by(self, search: Search) -> None:
+        self._extractor.search_by(search)
+
+    async def prepare(self, batches: Sequence[Batch]) -> list[Learned]:
         return [await extracted(self._extractor, batch, self._attempts, self._word_for_word) for batch in batches]
 
     async def write(
-        self, connection: AsyncConnection[Any], batches: Sequence[Batch], prepared: Sequence[list[NewMemory]]
+        self, connection: AsyncConnection[Any], batches: Sequence[Batch], prepared: Sequence[Learned]
     ) -> None:
-        await self._verbatim.write(connection, batches, prepared)
+        for learned in prepared:
+            await write(connection, learned, self._verbatim.embedder_number)
 
     def written(self, batches: Sequence[Batch]) -> None:
         self._verbatim.written(batches)
@@ -134,67 +213,29 @@ class ExtractingSaver:
 
 def policy_of(options: ExtractionOptions) -> BatchPolicy:
     """Whoever waits for the saver waits longer than the saver for the model: who gave up is then always known."""
-    return replace(options.policy, timeout_s=options.timeout_s + 3 * _AROUND_THE_MODEL_S)
+    return replace(options.policy, timeout_s=_MOST_PARTS * options.timeout_s + 3 * _AROUND_THE_MODEL_S)
 
 
 async def extracted(
     extractor: Extractor, batch: Batch, attempts: int, word_for_word: Callable[[Batch], Awaitable[list[NewMemory]]]
-) -> list[NewMemory]:
-    """What the model made of the batch; once it has failed often enough, the batch as it was said."""
+) -> Learned:
+    """What the model made of the batch, and as it was said where that is not all; once it has failed often enough, the
+    batch as it was said alone."""
     try:
-        return await extractor.extract(batch)
+        learned = await extractor.extract(batch)
     except _MODEL_FAILURES as error:
         if batch[0].attempts < attempts:
             raise
         logger.warning("memory: the model made nothing of %d exchanges (%s): kept word for word", len(batch), error)
-    rows = await word_for_word(batch)
-    return [replace(row, memory=replace(row.memory, flag=UNEXTRACTED)) for row in rows]
+        learned = Learned(is_whole=False)
+    if learned.is_whole:
+        return learned
+    as_said = [replace(row, memory=replace(row.memory, flag=UNEXTRACTED)) for row in await word_for_word(batch)]
+    return replace(learned, rows=(*learned.rows, *as_said))
 
 
-def _instruction(batch: Batch, messages: Sequence[SpokenMessage]) -> str:
-    day = messages[-1].spoken_at.strftime("%Y-%m-%d (%A)")
-    speaker = (_SPEAKER_RULE,) if any(message.speaker for message in messages) else ()
-    wanted = (batch[-1].instruction,) if batch[-1].instruction else ()
-    return "\n".join((*(rule.format(day=day) for rule in _RULES), *speaker, *wanted))
-
-
-def _line(message: SpokenMessage) -> str:
-    """On one line, since mem0 begins each message on a line of its own."""
-    text = " ".join(message.content.split())
-    return f"{message.speaker}: {text}" if message.speaker else text
-
-
-def _rows(batch: Batch, messages: Sequence[SpokenMessage], added: Added) -> list[NewMemory]:
-    """The same batch has the same ids for ever."""
-    last, speakers = batch[-1], {message.speaker for message in messages if message.role == "user"}
-    speaker = speakers.pop() if len(speakers) == 1 else None
-    rows: list[NewMemory] = []
-    for position, (payload, vector) in enumerate(added.records):
-        role = str(payload.get("attributed_to") or "user")
-        text = str(payload["data"]).replace("\0", "").encode("utf-8", "replace").decode("utf-8")
-        memory = StoredMemory(
-            id=_id(batch, position),
-            user_id=last.user_id,
-            agent_id=last.agent_id,
-            run_id="",
-            session_id=last.session_id,
-            role=role,
-            speaker=speaker if role == "user" else None,
-            text=text,
-            metadata=None,
-            created_at=messages[-1].spoken_at,
-            updated_at=messages[-1].spoken_at,
-            position=position,
-        )
-        rows.append(NewMemory(memory, tokens_of(text), np.array(vector, np.float32)))
-    return rows
-
-
-def _id(batch: Batch, position: int) -> uuid.UUID:
-    return memory_id(batch[0].user_id, batch[0].key, position)
-
-
-def _tells(message: SpokenMessage) -> bool:
-    """Whether there was surely something to be remembered."""
-    is_said = message.role == "user" and not is_question(message.content)
-    return is_said and len(set(tokens_of(message.content))) >= _FEWEST_WORDS
+def _room(tokens: int, batch: Batch) -> Room:
+    try:
+        return Room(tokens, batch[-1].wishes)
+    except NoRoomError:
+        raise ModelFailedError("the model's context does not hold the instruction and a sentence") from None

@@ -1,54 +1,65 @@
-"""mem0's `add`, with everything around it replaced by parts of ours: what it would write is handed back instead.
+"""mem0's `add`, with everything around it replaced by parts of ours: it asks our question, and what it would write is
+handed back instead.
 
 Blocks: runs in the bridge's threads.
 """
 
 import asyncio
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from types import SimpleNamespace
 from typing import Any
 
-from ..embedding.embed import Embedder
-from .mem0_answer import ModelAnswerError, as_answer, facts_of
+import numpy as np
 
-# Whose memories are compared is decided by `find`: mem0's own rule for names would refuse some of them.
+from ..embedding.embed import Embedder, Vectors
+from ..facts.answer import Answer, ModelAnswerError, as_mem0_reads, read
+from ..facts.check import Verdict, check
+from ..facts.request import Request
+from .mem0_payload import Row, row_of
+
+# Whose memories are compared is decided before: mem0's own rule for names would refuse some of them.
 _OWNER = "owner"
+_TOO_LONG = (
+    "context length", "context_length", "maximum context", "context window", "too many tokens", "prompt is too long",
+    "exceeds the context", "token limit",
+)  # fmt: skip
+_BAD_REQUESTS = (400, 413, 422)
 
 
 class ModelFailedError(RuntimeError):
     """The model was asked and gave nothing that can be used. Never quotes it."""
 
 
+class TooLongError(RuntimeError):
+    """The model's context does not hold the request."""
+
+
 @dataclass(frozen=True, slots=True)
 class Added:
-    """What mem0 would have stored, and how many facts it was made of; the others it knew already."""
+    """What the model answered, what of it is believed, and the vectors of those texts that mem0 did not know."""
 
-    records: tuple[tuple[Mapping[str, Any], Sequence[float]], ...]
-    facts: int
+    answer: Answer
+    verdict: Verdict
+    vectors: Mapping[str, Vectors]
     tokens: int
 
 
-def add_by_mem0(
-    messages: Sequence[Mapping[str, str]], *, instruction: str, llm: Any, embedder: "PortEmbedding", find: "Find"
-) -> Added:
-    """ModelFailedError where the model is to blame; every other error is raised as it came."""
-    model, store = _Model(llm), _Capture(find)
+def add_by_mem0(request: Request, *, llm: Any, embedder: "PortEmbedding") -> Added:
+    """ModelFailedError or TooLongError where the model is to blame; every other error is raised as it came."""
+    model, store = _Model(llm, request), _Capture(request)
+    said = [{"role": line.message.role, "content": line.message.content} for line in request.lines]
     try:
-        _assembled(model, embedder, store).add([dict(one) for one in messages], user_id=_OWNER, prompt=instruction)
+        _assembled(model, embedder, store).add(said, user_id=_OWNER)
     except Exception as error:  # noqa: BLE001 - a provider call
         if model.failure is not None:
-            raise ModelFailedError(model.failure) from None
+            raise model.failure from None
         raise _cause(error) from None
     if embedder.failure is not None:
         raise embedder.failure  # mem0 would go on without what has no vector
-    return Added(tuple(store.records), model.facts, model.tokens)
-
-
-# The nearest of the owner's memories to a text and its vector: rows with `id` and `payload`.
-Find = Callable[[str, Sequence[float], int], Sequence[Any]]
+    return Added(model.answer, model.verdict, store.vectors, model.tokens)
 
 
 class PortEmbedding:
@@ -62,7 +73,8 @@ class PortEmbedding:
         self._timeout_s = timeout_s
 
     def embed(self, text: str, memory_action: str | None = None) -> list[float]:
-        return self.embed_batch([text])[0]
+        """What is known was looked for already, so nobody looks at the vector of a whole talk."""
+        return [0.0] * self.config.embedding_dims if memory_action == "search" else self.embed_batch([text])[0]
 
     def embed_batch(self, texts: Sequence[str], memory_action: str | None = None) -> list[list[float]]:
         if self.failure is not None:
@@ -78,28 +90,40 @@ class PortEmbedding:
 
 
 class _Model:
-    """A model whose answers are read by us: mem0 takes nonsense and silence for "nothing worth remembering"."""
+    """A model that is asked our question, and whose answers are read by us: mem0 takes nonsense and silence for
+    "nothing worth remembering"."""
 
-    def __init__(self, llm: Any) -> None:
-        self.facts = 0
+    def __init__(self, llm: Any, request: Request) -> None:
+        self.answer = Answer(())
+        self.verdict = Verdict((), True)
         self.tokens = 0
-        self.failure: str | None = None
+        self.failure: Exception | None = None
         self._llm = llm
+        self._request = request
 
     def generate_response(self, messages: Any, **options: Any) -> str:
         _usage.tokens = 0
         try:
-            facts = facts_of(self._llm.generate_response(messages=messages, **options))
-        except ModelAnswerError as error:
-            self.failure = str(error)
-            raise
+            self.answer = read(self._llm.generate_response(messages=self._request.messages(), **options))
         except Exception as error:
-            self.failure = type(error).__name__
+            self.failure = _failure(error)
             raise
         finally:
             self.tokens = _usage.tokens
-        self.facts = len(facts)
-        return as_answer(facts)
+        self.verdict = check(self.answer, self._request)
+        return as_mem0_reads([one.fact for one in self.verdict.facts])
+
+
+def _failure(error: Exception) -> Exception:
+    if isinstance(error, ModelAnswerError):
+        return ModelFailedError(str(error))
+    return TooLongError() if _is_too_long(error) else ModelFailedError(type(error).__name__)
+
+
+def _is_too_long(error: Exception) -> bool:
+    """Services say it with a code of their own or in words."""
+    said = f"{getattr(error, 'code', '')} {error}".casefold()
+    return getattr(error, "status_code", None) in _BAD_REQUESTS and any(words in said for words in _TOO_LONG)
 
 
 class _Usage(threading.local):
@@ -115,6 +139,13 @@ def count_tokens(llm: Any) -> None:
         llm.config.response_callback = _note_usage
 
 
+def leave_room(llm: Any, tokens: int) -> None:
+    """So much of the model's context is for its answer, and no more."""
+    asked = getattr(llm.config, "max_tokens", None)
+    if isinstance(asked, int) and asked > tokens:
+        llm.config.max_tokens = tokens
+
+
 _MISSING = object()
 
 
@@ -123,17 +154,18 @@ def _note_usage(_llm: Any, response: Any, _request: Any) -> None:
 
 
 class _Capture:
-    """A store that is read as usual; what comes in is kept here."""
+    """A store that knows what the request shows; what comes in is kept here."""
 
-    def __init__(self, find: Find) -> None:
-        self.records: list[tuple[Mapping[str, Any], Sequence[float]]] = []
-        self._find = find
+    def __init__(self, request: Request) -> None:
+        self.vectors: dict[str, Vectors] = {}
+        self._known = [row_of(memory) for memory in request.known]
 
-    def search(self, query: str, vectors: Sequence[float], top_k: int = 5, filters: Any = None) -> Sequence[Any]:
-        return self._find(query, vectors, top_k)
+    def search(self, query: str, vectors: Sequence[float], top_k: int = 5, filters: Any = None) -> Sequence[Row]:
+        return self._known
 
     def insert(self, vectors: Sequence[Sequence[float]], payloads: Sequence[Mapping[str, Any]], ids: Any) -> None:
-        self.records += zip(payloads, vectors, strict=True)
+        for payload, vector in zip(payloads, vectors, strict=True):
+            self.vectors[str(payload["data"])] = np.array(vector, np.float32)
 
 
 class _NoHistory:

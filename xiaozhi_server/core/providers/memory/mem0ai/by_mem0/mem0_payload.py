@@ -15,7 +15,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # These names are taken: metadata of the same name would overwrite what a memory is.
 _OF_MEM0 = ("data", "hash", "text_lemmatized", "created_at", "updated_at", "user_id", "agent_id", "run_id")
 _OF_SOME = ("actor_id", "role", "attributed_to", "expiration_date")
-_OURS = ("session_id", "subtype", "flag", "position", "expires_at", "valid_from", "valid_to", "batch")
+_OURS = ("session_id", "subtype", "flag", "position", "expires_at", "valid_from", "valid_to", "superseded_by", "batch")
 RESERVED = frozenset((*_OF_MEM0, *_OF_SOME, *_OURS))
 
 
@@ -66,6 +66,7 @@ def payload_of(memory: StoredMemory) -> dict[str, Any]:
         "expires_at": _text(memory.expires_at),
         "valid_from": _text(memory.valid_from),
         "valid_to": _text(memory.valid_to),
+        "superseded_by": None if memory.superseded_by is None else str(memory.superseded_by),
     }
     return {key: value for key, value in payload.items() if key not in RESERVED or value not in (None, "", 0)}
 
@@ -92,6 +93,7 @@ def memory_from(id: UUID, payload: Mapping[str, Any]) -> StoredMemory:
         expires_at=_end(payload),
         valid_from=_moment(payload.get("valid_from")),
         valid_to=_moment(payload.get("valid_to")),
+        superseded_by=_id(payload.get("superseded_by")),
     )
 
 
@@ -109,6 +111,13 @@ def _end(payload: Mapping[str, Any]) -> datetime | None:
 
 def _last_day(expires_at: datetime | None) -> str | None:
     return None if expires_at is None else (expires_at.astimezone(UTC) - timedelta(microseconds=1)).date().isoformat()
+
+
+def _id(value: object) -> UUID | None:
+    try:
+        return UUID(str(value)) if value else None
+    except ValueError:
+        return None
 
 
 def _text(moment: datetime | None) -> str | None:

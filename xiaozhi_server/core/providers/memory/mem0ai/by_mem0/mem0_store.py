@@ -200,6 +200,7 @@ class XiaozhiStore(VectorStoreBase):  # type: ignore[misc] # mem0 has no types
             "subtype": memory.subtype,
             "flag": memory.flag,
             "position": memory.position,
+            "valid_from": memory.valid_from,
             "expires_at": memory.expires_at,
             "words": tokens_of(memory.text),
             "embedder": None if vector is None else self._number(connection, len(vector)),

@@ -1,16 +1,19 @@
 """The saver in front of another store, which knows no transactions: a repeated batch replaces what it left there."""
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, Literal
 
 from psycopg import AsyncConnection
 
 from ..embedding.embed import Embedder
+from ..facts.learned import Learned
 from ..records import NewMemory, StoredMemory
 from ..saving.outbox import Batch
-from ..saving.saver import BatchPolicy
+from ..saving.saver import BatchPolicy, Search
 from ..saving.verbatim import rows_of
 from ..scope import Scope
+from ..statements import statement
 from .extract_by_mem0 import ExtractionOptions, Extractor, extracted, policy_of
 from .other_store import OtherStore
 
@@ -29,19 +32,37 @@ class OtherSaver:
         self._extractor = extractor
         self._attempts = options.attempts
 
-    async def prepare(self, batches: Sequence[Batch]) -> list[list[NewMemory]]:
+    def search_by(self, search: Search) -> None:
+        if self._extractor is not None:
+            self._extractor.search_by(search)
+
+    async def prepare(self, batches: Sequence[Batch]) -> list[Learned]:
         if self._extractor is None:
-            return [await self._word_for_word(batch) for batch in batches]
+            return [Learned(tuple(await self._word_for_word(batch))) for batch in batches]
         return [await extracted(self._extractor, batch, self._attempts, self._word_for_word) for batch in batches]
 
     async def write(
-        self, connection: AsyncConnection[Any], batches: Sequence[Batch], prepared: Sequence[list[NewMemory]]
+        self, connection: AsyncConnection[Any], batches: Sequence[Batch], prepared: Sequence[Learned]
     ) -> None:
         """While the outbox's rows are ours: whoever forgets the owner meanwhile waits, and then deletes these too."""
-        for batch, rows in zip(batches, prepared, strict=True):
+        for batch, learned in zip(batches, prepared, strict=True):
             if batch[0].attempts > 1:
                 await self._clear(batch)
-            await self._store.insert(rows, batch[0].key)
+            await self._store.insert(learned.rows, batch[0].key)
+            await self.change(connection, learned)
+
+    async def change(self, connection: AsyncConnection[Any], learned: Learned) -> None:
+        """What was said again in more words gets those, what holds no more its end; the history is ours."""
+        for again in learned.again:
+            if again.is_longer:
+                await note(connection, again.old, "UPDATE", again.new.memory.text)
+                grown = replace(again.old, text=again.new.memory.text, updated_at=again.new.memory.created_at)
+                await self._store.replace(replace(again.new, memory=grown))
+        for one in learned.replaced:
+            ended = replace(one.old, valid_to=one.ended_at, superseded_by=one.by.id)
+            await note(connection, one.old, "SUPERSEDE", one.by.text)
+            for row in await self.found_by([ended]):
+                await self._store.replace(row)
 
     def written(self, batches: Sequence[Batch]) -> None:
         """Nothing is kept in memory of what the store has."""
@@ -59,3 +80,15 @@ class OtherSaver:
         scope = Scope(batch[0].user_id)
         for entry in batch:
             await self._store.delete(await self._store.listed(scope, limit=_MOST_OF_A_BATCH, batch=entry.key))
+
+
+async def note(
+    connection: AsyncConnection[Any],
+    old: StoredMemory,
+    event: Literal["UPDATE", "DELETE", "SUPERSEDE"],
+    new_text: str | None,
+) -> None:
+    """A line in our history of what is changed elsewhere."""
+    told = {"user_id": old.user_id, "id": old.id, "event": event, "old_text": old.text, "new_text": new_text}
+    about = {"role": old.role, "speaker": old.speaker, "created_at": old.created_at}
+    await connection.execute(statement("history_add"), {**told, **about})

@@ -15,6 +15,7 @@ from ..embedding.embed import Embedder, Vectors
 from ..embedding.measured_floor import MeasuredFloor
 from ..filters import Filter
 from ..finding.search import SearchOptions
+from ..flags import SUSPECT
 from ..recall.candidates import Candidate, Corpus, Ranked, rank
 from ..recall.rank import Question, question_of
 from ..recall.words import tokens_of
@@ -52,9 +53,9 @@ class OtherSearcher:
         scope: Scope,
         *,
         top_k: int,
-        wanted: Filter | None,
-        threshold: float | None,
-        vector_timeout_s: float | None,
+        wanted: Filter | None = None,
+        threshold: float | None = None,
+        vector_timeout_s: float | None = None,
     ) -> list[FoundMemory]:
         """StoreLimitError where a filter would have to choose among more rows than the store hands out."""
         if not query or top_k < 1:
@@ -117,8 +118,10 @@ class OtherSearcher:
 
 
 def _is_shown(memory: StoredMemory, wanted: Filter | None, now: datetime) -> bool:
-    expired = memory.expires_at is not None and memory.expires_at <= now
-    return not expired and (wanted is None or wanted.matches(memory))
+    over = memory.superseded_by is not None or any(
+        end is not None and end <= now for end in (memory.expires_at, memory.valid_to)
+    )
+    return not over and memory.flag not in SUSPECT and (wanted is None or wanted.matches(memory))
 
 
 def _ranked(question: Question, found: Sequence[tuple[StoredMemory, float | None]]) -> list[FoundMemory]:

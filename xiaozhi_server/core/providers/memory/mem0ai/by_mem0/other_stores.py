@@ -39,9 +39,10 @@ from ..scope import Scope
 from ..sharing import shares
 from ..sharing.shares import AuditLine, Share
 from ..statements import MIGRATIONS, statement
+from ..wishes import Wishes
 from .extract_by_mem0 import ExtractionOptions, Extractor
 from .mem0_payload import without_taken_names
-from .other_saver import OtherSaver
+from .other_saver import OtherSaver, note
 from .other_search import MOST_FILTERED, OtherSearcher
 from .other_store import MOST_LISTED, OtherStore
 from .rerank import Reranker, reranked
@@ -84,6 +85,7 @@ class OtherStoreEngine:
         """Without `work` nothing goes on in the background: that is for a short command beside a server."""
         async with self._pool.connection() as connection:
             await apply_migrations(connection, MIGRATIONS, ledger=LEDGER)
+        self._saver.search_by(self._searcher.search)
         if work:
             self._intake.start(self._saver)
         logger.info("memory: kept in %s, which lacks: %s", self.store.provider, "; ".join(self.lacks))
@@ -104,6 +106,8 @@ class OtherStoreEngine:
             "transactions (after a crash a conversation may be there before it counts as saved; it is then replaced)",
             "forgetting (nothing fades by itself, and nothing is pinned)",
             "a count of how often shared memories are read",
+            "people and things, and how they stand to each other",
+            "the way back when what replaced a memory is deleted",
             "word of which embedder made a vector (another one needs an empty collection)",
         )
 
@@ -116,7 +120,7 @@ class OtherStoreEngine:
         session_id: str | None = None,
         key: str | None = None,
         transaction: Any = None,
-        instruction: str | None = None,
+        instruction: Wishes | str | None = None,
     ) -> bool:
         return await self._intake.enqueue(
             messages,
@@ -223,7 +227,7 @@ class OtherStoreEngine:
         )
         (row,) = await self._saver.found_by([new])
         async with self._connection() as connection, connection.transaction():
-            await _note(connection, old, "UPDATE", new.text)
+            await note(connection, old, "UPDATE", new.text)
             await self.store.replace(row)
         return new
 
@@ -312,18 +316,10 @@ class OtherStoreEngine:
     async def _delete(self, memories: Sequence[StoredMemory]) -> None:
         async with self._connection() as connection, connection.transaction():
             for memory in memories:
-                await _note(connection, memory, "DELETE", None)
+                await note(connection, memory, "DELETE", None)
             await self.store.delete(memories)
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[AsyncConnection[Any]]:
         async with asyncio.timeout(self._options.database_timeout_s), self._pool.connection() as connection:
             yield connection
-
-
-async def _note(
-    connection: AsyncConnection[Any], old: StoredMemory, event: Literal["UPDATE", "DELETE"], new_text: str | None
-) -> None:
-    told = {"user_id": old.user_id, "id": old.id, "event": event, "old_text": old.text, "new_text": new_text}
-    about = {"role": old.role, "speaker": old.speaker, "created_at": old.created_at}
-    await connection.execute(statement("history_add"), {**told, **about})

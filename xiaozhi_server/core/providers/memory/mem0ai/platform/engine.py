@@ -25,6 +25,7 @@ from ..saving.outbox import DeadLetter, OutboxDepth
 from ..saving.verbatim import VerbatimSaver
 from ..scope import Scope
 from ..statements import MIGRATIONS
+from ..wishes import Wishes
 from .api import PlatformApi
 from .copies import Copies
 from .errors import PlatformError
@@ -56,7 +57,7 @@ class _Outbox(Protocol):
         session_id: str | None = None,
         key: str | None = None,
         transaction: Any = None,
-        instruction: str | None = None,
+        instruction: Wishes | str | None = None,
     ) -> bool: ...
 
     async def end_session(self, session_id: str, *, user_id: str) -> None: ...
@@ -124,7 +125,7 @@ class PlatformEngine:
         session_id: str | None = None,
         key: str | None = None,
         transaction: Any = None,
-        instruction: str | None = None,
+        instruction: Wishes | str | None = None,
     ) -> bool:
         """Accept messages durably; False if the key is known, there is nothing to keep, or nobody to keep it."""
         Scope(user_id, agent_id)

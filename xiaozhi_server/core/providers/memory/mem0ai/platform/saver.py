@@ -93,7 +93,7 @@ class PlatformSaver:
                 user_id=user_id,
                 metadata=_metadata(entries[-1], send_id),
                 said_at=entries[-1].messages[-1].spoken_at,
-                instruction=entries[-1].instruction,
+                instruction=entries[-1].wishes.instruction,
             )
         except PlatformError as error:
             if not error.may_have_worked:

@@ -66,6 +66,7 @@ _COLUMNS: dict[str, tuple[Callable[[NewMemory], Any], Callable[[Any], bytes]]] =
     "subtype": (lambda new: new.memory.subtype, _text),
     "flag": (lambda new: new.memory.flag, _text),
     "position": (lambda new: new.memory.position, _integer),
+    "valid_from": (lambda new: new.memory.valid_from, _moment),
     "expires_at": (lambda new: new.memory.expires_at, _moment),
     "words": (lambda new: new.tokens, _integers),
     "embedding": (lambda new: HalfVector(new.vector).binary, bytes),

@@ -89,6 +89,7 @@ def _columns(
         "subtype": memory.subtype,
         "flag": memory.flag,
         "position": memory.position,
+        "valid_from": memory.valid_from,
         "expires_at": memory.expires_at,
         "words": list(tokens),
         "embedder": embedder,

@@ -14,6 +14,7 @@ from ...base import AnyMessage
 from ..checks import checked_messages, checked_session
 from ..observe import MemoryObserver
 from ..scope import Scope, checked_id
+from ..wishes import Wishes
 from . import outbox
 from .drain import Drain, DrainOptions
 from .outbox import DeadLetter, OutboxDepth, OutboxEntry
@@ -78,7 +79,7 @@ class Intake:
         session_id: str | None = None,
         key: str | None = None,
         transaction: Any = None,
-        instruction: str | None = None,
+        instruction: Wishes | str | None = None,
     ) -> bool:
         """Accept messages durably; False if the key is known or there is nothing to keep.
 
@@ -91,8 +92,8 @@ class Intake:
         kept = tuple(checked_messages(messages))
         if not kept:
             return False
-        told = instruction or "" if self._gathers else ""
-        entry = OutboxEntry(scope.user_id, name, scope.agent_id or "", session, kept, instruction=told)
+        wishes = Wishes.of(instruction) if self._gathers else Wishes()
+        entry = OutboxEntry(scope.user_id, name, scope.agent_id or "", session, kept, wishes=wishes)
         added = await self._put(entry, transaction)
         self._wake()
         return added

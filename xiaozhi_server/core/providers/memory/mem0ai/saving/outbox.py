@@ -4,7 +4,7 @@ Knows how entries are put in, claimed, settled, postponed and replayed; not what
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any
@@ -16,6 +16,7 @@ from ...base import SpokenMessage
 from ..message import from_json, to_json
 from ..scope import Scope
 from ..statements import statement
+from ..wishes import Wishes
 
 Connection = AsyncConnection[Any]
 
@@ -36,7 +37,7 @@ class OutboxEntry:
     session_id: str
     messages: tuple[SpokenMessage, ...]
     attempts: int = 0
-    instruction: str = ""  # what the agent wants remembered, for a saver that asks a model
+    wishes: Wishes = field(default_factory=Wishes)  # of the agent, for a saver that asks a model
 
 
 Batch = tuple[OutboxEntry, ...]  # entries of one owner that are saved together; never empty
@@ -78,7 +79,7 @@ async def put(connection: Connection, entry: OutboxEntry, *, limit: int) -> bool
         "session_id": entry.session_id,
         "messages": to_json(entry.messages),
         "chars": sum(len(message.content) for message in entry.messages),
-        "instruction": entry.instruction,
+        "instruction": entry.wishes.as_text(),
         "limit": limit,
     }
     (row,) = await _rows(connection, "outbox_put", parameters)
@@ -181,5 +182,5 @@ def _entry(row: DictRow) -> OutboxEntry:
         row["session_id"],
         from_json(row["messages"]),
         row["attempts"],
-        row["instruction"],
+        Wishes.from_text(row["instruction"]),
     )

@@ -6,6 +6,8 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from psycopg import AsyncConnection
 
+from ..records import FoundMemory
+from ..scope import Scope
 from .outbox import Batch
 
 Prepared = TypeVar("Prepared")
@@ -24,6 +26,14 @@ class BatchPolicy:
     chars: int = 8000
     parallel: int = 4  # batches of different owners that are saved at the same time
     timeout_s: float = 60.0  # for the slow step
+
+
+class Search(Protocol):
+    """How what is known already is found."""
+
+    async def __call__(
+        self, query: str, scope: Scope, *, top_k: int, vector_timeout_s: float | None = None
+    ) -> list[FoundMemory]: ...
 
 
 class Saver(Protocol[Prepared]):
@@ -62,3 +72,12 @@ class MayBeAway(Protocol):
     """
 
     def is_ready(self) -> bool: ...
+
+
+@runtime_checkable
+class Learns(Protocol):
+    """What a saver adds that compares what was said with what is known."""
+
+    def search_by(self, search: Search) -> None:
+        """Told before the first batch."""
+        ...

@@ -29,7 +29,7 @@ class VerbatimSaver:
         self, embedder: Embedder, embedder_number: int, executor: Executor, changed: Callable[[str], None]
     ) -> None:
         self._embedder = embedder
-        self._number = embedder_number
+        self.embedder_number = embedder_number
         self._executor = executor
         self._changed = changed
 
@@ -42,7 +42,7 @@ class VerbatimSaver:
     async def write(
         self, connection: AsyncConnection[Any], batches: Sequence[Batch], prepared: Sequence[list[NewMemory]]
     ) -> None:
-        await pgstore.insert(connection, [memory for part in prepared for memory in part], self._number)
+        await pgstore.insert(connection, [memory for part in prepared for memory in part], self.embedder_number)
 
     def written(self, batches: Sequence[Batch]) -> None:
         for user_id in {batch[0].user_id for batch in batches}:

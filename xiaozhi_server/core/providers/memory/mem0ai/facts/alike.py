@@ -1,0 +1,77 @@
+"""Whether two facts are one, and whether one is about what the other was about. In doubt they are not.
+
+`near` is the cosine of both, None where the embedder does not understand the language.
+"""
+
+from collections.abc import Collection
+
+from .lexicon import KIN
+from .marks import Marks, marks_of
+
+_SAME_MEANING = 0.9  # beyond it words may come in another order, or a few more of them
+_SAID_SO = 0.6  # enough where the model says that both are one
+_NEAR = 0.45
+_MOST_ADDED = 3
+
+
+def are_one(one: str, other: str, near: float | None) -> bool:
+    """Our own rule: the same words, or nearly the same in the same meaning."""
+    a, b = marks_of(one), marks_of(other)
+    if not a.order or not _compatible(a, b) or a.persons != b.persons or a.telling != b.telling:
+        return False
+    if a.order == b.order:
+        return True
+    return near is not None and near >= _SAME_MEANING and (a.words == b.words or _only_adds(a, b) or _only_adds(b, a))
+
+
+def may_be_one(one: str, other: str, near: float | None) -> bool:
+    """Where the model says that they are: nothing speaks against it, and they have something in common."""
+    a, b = marks_of(one), marks_of(other)
+    if not _compatible(a, b):
+        return False
+    if a.order and a.order == b.order:
+        return True
+    shared, fewest = a.specific & b.specific, min(len(a.specific), len(b.specific))
+    return 2 * len(shared) >= fewest > 0 or (near is not None and near >= _SAID_SO and bool(shared or not fewest))
+
+
+def adds_only_words(longer: str, shorter: str) -> bool:
+    """Whether the longer text says all that the shorter one says."""
+    return marks_of(longer).words > marks_of(shorter).words
+
+
+def about_the_same(new: str, old: str, near: float | None, *, people: Collection[str], shares_thing: bool) -> bool:
+    """Whether a fact can be why another one holds no more. `people` are names of persons, folded."""
+    a, b = marks_of(new), marks_of(old)
+    if _who(a, people) != _who(b, people) and not (a.persons - {"we"}):
+        return False
+    if shares_thing or a.specific & b.specific or a.topics & b.topics or _lines(a) & _lines(b):
+        return True
+    return near is not None and near >= _NEAR
+
+
+def _compatible(a: Marks, b: Marks) -> bool:
+    """The same numbers and negations, no name that contradicts, nothing that excludes each other."""
+    if a.numbers != b.numbers or a.negations % 2 != b.negations % 2:
+        return False
+    if a.names - b.words and b.names - a.words:
+        return False
+    lines = _lines(a) & _lines(b)
+    return {one for one in a.contrasts if one[0] in lines} == {one for one in b.contrasts if one[0] in lines}
+
+
+def _only_adds(longer: Marks, shorter: Marks) -> bool:
+    """Whoever else is named is somebody else."""
+    added = longer.words - shorter.words
+    if not shorter.words <= longer.words or not 0 < len(added) <= _MOST_ADDED:
+        return False
+    return not (added & longer.names) and _lines(longer) & KIN == _lines(shorter) & KIN
+
+
+def _lines(marks: Marks) -> frozenset[int]:
+    return frozenset(number for number, _ in marks.contrasts)
+
+
+def _who(marks: Marks, people: Collection[str]) -> frozenset[str]:
+    kin = {member for line, member in marks.contrasts if line in KIN}
+    return frozenset(kin) | (marks.words & frozenset(people))
