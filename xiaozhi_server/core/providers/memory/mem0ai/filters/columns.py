@@ -118,6 +118,8 @@ _TEXTS: Mapping[str, tuple[str, Callable[[StoredMemory], str]]] = {
     "text": ("text", lambda memory: memory.text),
     "subtype": ("subtype", lambda memory: memory.subtype),
     "flag": ("flag", lambda memory: memory.flag),
+    "superseded_by": ("coalesce(superseded_by::text, '')", lambda memory: str(memory.superseded_by or "")),
+    "compressed_into": ("coalesce(compressed_into::text, '')", lambda memory: str(memory.compressed_into or "")),
 }
 _DATES: Mapping[str, tuple[str, Callable[[StoredMemory], datetime | None]]] = {
     "created_at": ("created_at", lambda memory: memory.created_at),
@@ -147,5 +149,9 @@ COLUMNS: Mapping[str, Field] = {
 }
 
 
+def column_name(key: str) -> str:
+    return ALIASES.get(key, key)
+
+
 def column(key: str) -> Field | None:
-    return COLUMNS.get(ALIASES.get(key, key))
+    return COLUMNS.get(column_name(key))

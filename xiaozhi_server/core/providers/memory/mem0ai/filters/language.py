@@ -11,6 +11,8 @@
   whether there is nothing. An object compares: eq, ne, gt, gte, lt, lte, in, nin, contains, icontains. `ne` and `nin`
   also hold where there is nothing.
 - A date without a time is the whole day in `zone`: `gte` counts from its begin, `lte` to its end. See dates.py.
+- What is not true any more is left out, unless the filter names `valid_to` or `superseded_by` (a listing has it
+  anyway); what a summary stands for, unless it names `compressed_into`.
 - `user_id` is a field like others. The owner of a search is given beside its filter, and a filter only ever takes away
   from that owner's memories: one that names somebody else finds nothing.
 """
@@ -22,7 +24,7 @@ from typing import Any
 
 from ..errors import InvalidFilterError
 from ..records import StoredMemory
-from .columns import column
+from .columns import column, column_name
 from .metadata import MetadataKey
 from .nodes import ORDER, Every, Field, Node, Not, Some
 from .values import checked_text, checked_value
@@ -35,9 +37,10 @@ _OPERATORS = ("eq", "ne", "in", "nin", "contains", "icontains", *ORDER)
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """A filter that was understood."""
+    """A filter that was understood. `fields` are those of a memory that it looks at, metadata apart."""
 
     root: Node
+    fields: frozenset[str] = frozenset()
 
     def sql(self) -> tuple[str, dict[str, Any]]:
         """A condition over the columns of memory_entry, and the values of its parameters `filter_0` and so on."""
@@ -59,7 +62,10 @@ def parse(filters: Mapping[str, Any] | Filter | None, *, zone: tzinfo = UTC) -> 
     """The filter, or an `InvalidFilterError`. What was parsed before is left as it is."""
     if isinstance(filters, Filter):
         return filters
-    return Filter(Every(()) if filters is None else _Reader(zone).every(filters, depth=1))
+    if filters is None:
+        return Filter(Every(()))
+    reader = _Reader(zone)
+    return Filter(reader.every(filters, depth=1), frozenset(reader.fields))
 
 
 class _Reader:
@@ -68,6 +74,7 @@ class _Reader:
     def __init__(self, zone: tzinfo) -> None:
         self._zone = zone
         self._conditions = 0
+        self.fields: set[str] = set()
 
     def every(self, given: Any, depth: int, *, of_metadata: bool = False) -> Node:
         """An object, all keys of which must hold."""
@@ -84,7 +91,10 @@ class _Reader:
             return self._joined(key, value, depth + 1)
         if key == "metadata":
             return self.every(value, depth + 1, of_metadata=True)
-        return self._field(key, column(key) or MetadataKey(key), value)
+        found = column(key)
+        if found is not None:
+            self.fields.add(column_name(key))
+        return self._field(key, found or MetadataKey(key), value)
 
     def _joined(self, word: str, value: Any, depth: int) -> Node:
         if word == "NOT" and isinstance(value, Mapping):

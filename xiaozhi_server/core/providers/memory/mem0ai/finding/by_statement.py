@@ -14,16 +14,18 @@ from ..rows.halfvec import HalfVector
 from ..scope import Scope
 from ..statements import composed, statement
 from . import owner_index, owner_rows
+from .extent import HELD_FROM, HELD_TO, LIVES
 from .gaps import apart, links_of
 from .owner_index import OwnerIndex
-from .owner_load import LIVES, Source, with_waiting
+from .owner_load import Source, with_waiting
 from .owner_search import Asked, RowFilter, Statistics, search
+from .thing_links import links_in
 
 Connection = AsyncConnection[Any]
 
 _NARROW = 60  # a search for few results still compares this many, so that words and meaning can both speak
 _WIDE = 240  # where the question has no word to go by, most of what is near are other questions
-_LINKED, _BEFORE, _AFTER, _STATE = range(owner_index.WIDTH, owner_index.WIDTH + 4)
+_LINKED, _BEFORE, _AFTER, _LINKS, _STATE = range(owner_index.WIDTH, owner_index.WIDTH + 5)
 _OLDEST_S = 20 * 365 * 86400.0  # how far back a day without a year is looked for
 # Looked up where the rows are: what is revoked is not read any more from the next statement on.
 _GRANTED = (
@@ -84,7 +86,8 @@ async def present(connection: Connection, scope: Scope, ids: Sequence[UUID]) -> 
 
 @lru_cache(maxsize=64)
 def _statement(mine: str) -> bytes:
-    return search_statement(composed("entry_chosen", mine=mine), mine, _WHOLE)
+    chosen = composed("entry_chosen", mine=mine, held_from=HELD_FROM, held_to=HELD_TO)
+    return search_statement(chosen, mine, _WHOLE)
 
 
 def search_statement(chosen: bytes, mine: str, whole: str) -> bytes:
@@ -95,10 +98,11 @@ def search_statement(chosen: bytes, mine: str, whole: str) -> bytes:
 
 def condition(asked: Asked) -> tuple[str, dict[str, Any]]:
     """What makes a row of memory_entry one that is asked about, and the values in it."""
+    mine, values = f"{_SCOPE} AND {asked.extent.sql()}", dict(asked.extent.parameters())
     if asked.filter is None:
-        return f"{_SCOPE} AND {LIVES}", {}
-    text, values = asked.filter.sql()
-    return f"{_SCOPE} AND {LIVES} AND ({text})", dict(values)
+        return mine, values
+    text, of_filter = asked.filter.sql()
+    return f"{mine} AND ({text})", values | dict(of_filter)
 
 
 def parameters_of(asked: Asked, source: Source) -> dict[str, Any]:
@@ -111,6 +115,7 @@ def parameters_of(asked: Asked, source: Source) -> dict[str, Any]:
         "unsaved_shown": source.unsaved_shown,
         "begins": [begin for begin, _ in spans],
         "ends": [end for _, end in spans],
+        "things": list(asked.question.things),
     }
 
 
@@ -144,7 +149,8 @@ def ranked(found: Sequence[Any], asked: Asked, limit: int, saved: Statistics) ->
     links = links_of(ids, found[_LINKED] or (), before, after)
     reach = asked.scope.reading(found[_STATE]["granted"])
     index = with_waiting(index, found[_STATE]["unsaved"], 0, lambda row: _is_asked(row, reach, asked.filter))
-    index = replace(index, features=replace(index.features, apart=apart(index, links)))
+    features = replace(index.features, apart=apart(index, links))
+    index = replace(index, features=features, links=links_in(found[_LINKS]))
     # The statement has chosen by agent, run and filter already.
     scope = Scope(asked.scope.user_id)
     return search(index, replace(asked, scope=scope, filter=None), limit, _with_waiting(saved, index, asked))

@@ -31,6 +31,7 @@ _NEAREST = 48  # hnsw.ef_search: so many are kept in view while the graph is wal
 _NEAREST_MAX = 1000  # what pgvector takes
 _WORDED_MAX = 200  # rows with the question's words that are compared
 _TIMED_MAX = 500  # rows from the time that the question names that are compared
+_LINKED_MAX = 500  # rows about the things that the question is about that are compared
 _PAIRS_MAX = 4
 
 
@@ -83,6 +84,7 @@ class LargeSearch:
         }
         parameters = parameters_of(asked, self._source) | values | tokens | own
         parameters["timed_max"] = _TIMED_MAX // max(1, len(parameters["begins"]))
+        parameters["linked_max"] = _LINKED_MAX
         async with reading(self._pool) as connection:
             await self._set_up(connection, width)
             # Planned anew each time: a plan for any owner cannot use the indexes of one.

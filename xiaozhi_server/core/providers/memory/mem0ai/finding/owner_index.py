@@ -11,11 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from ..embedding.embed import Vectors
+from ..recall.rank import Held
+from ..recall.things import NOTHING_KNOWN, Things
 from ..recall.traits import traits_of
 from ..records import StoredMemory
 from ..rows.halfvec import Halves, halves_of, inverse_norms
 from . import owner_rows, token_index
 from .owner_rows import Id, OwnerRows
+from .thing_links import NO_LINKS, ThingLinks
 from .token_index import TokenIndex, flat_words
 
 Indices = npt.NDArray[np.intp]
@@ -35,6 +38,7 @@ WIDTH = owner_rows.WIDTH + 3
 
 _BYTES_PER_ROW = 50  # of the arrays that are not counted one by one
 _BYTES_MORE = 6000
+_BYTES_PER_THING = 1000  # and as many for a relation
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,7 @@ class Features:
     said_at: npt.NDArray[np.float64]
     session: npt.NDArray[np.int32]
     speaker: npt.NDArray[np.int32]
+    held: Held | None = None
     apart: Flags | None = None
     mean_length: float = field(init=False)
 
@@ -61,12 +66,17 @@ class Features:
             self.said_at[order],
             self.session[order],
             self.speaker[order],
+            None if self.held is None else (self.held[0][order], self.held[1][order]),
         )
 
 
 @dataclass(frozen=True, slots=True)
 class OwnerIndex:
-    """n rows in the order (session, created_at, position, id). `saved` tells them from those that still wait."""
+    """n rows in the order (session, created_at, position, id). `saved` tells them from those that still wait.
+
+    `things` are the owner's, `links` say which rows are about which. `is_part` is whether there may be memories that
+    are not to be recalled as things are now, but can be asked for.
+    """
 
     rows: OwnerRows
     tokens: TokenIndex
@@ -79,6 +89,9 @@ class OwnerIndex:
     scope: npt.NDArray[np.int32]  # which of them a row belongs to
     speakers: tuple[str, ...]
     granted: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # of which agents an agent may read besides
+    things: Things = NOTHING_KNOWN
+    links: ThingLinks = NO_LINKS
+    is_part: bool = False
     first_end: float = field(init=False)  # when the first row runs out
     comparable: bool = field(init=False)  # whether all have vectors
 
@@ -96,6 +109,8 @@ class OwnerIndex:
             self.rows.size_bytes
             + self.tokens.size_bytes
             + self.halves.nbytes
+            + self.links.nbytes
+            + _BYTES_PER_THING * (len(self.things.things) + len(self.things.relations))
             + _BYTES_PER_ROW * len(self)
             + _BYTES_MORE
         )
@@ -192,7 +207,7 @@ def _ordered(
     session = rows.sessions()
     scopes, scope = rows.scopes()
     speakers, speaker = rows.speakers()
-    features = Features(traits, length, tokens.distinct(), rows.said_at_s, session, speaker)
+    features = Features(traits, length, tokens.distinct(), rows.said_at_s, session, speaker, rows.held())
     index = OwnerIndex(rows, tokens, halves, nearness, saved, features, rows.ends_at_s, scopes, scope, speakers)
     order = np.lexsort((rows.ids[:, 1], rows.ids[:, 0], rows.positions, rows.times[:, 0], session))
     return index if bool((order[1:] > order[:-1]).all()) else index.take(order)

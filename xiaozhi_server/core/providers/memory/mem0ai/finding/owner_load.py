@@ -22,19 +22,18 @@ from ..saving.outbox import OutboxEntry
 from ..saving.verbatim import rows_of
 from ..statements import composed
 from . import owner_index, owner_rows
+from .extent import HIDDEN, LIVES
 from .owner_index import OwnerIndex
+from .owner_things import KNOWN, SHARES, granted_in, things_in
+from .thing_links import links_in
 
 Pool = AsyncConnectionPool[Any]
 T = TypeVar("T")
 
-# Neither replaced nor summarised nor run out. Without a subject, so that it holds for a row of memory_entry under any
-# name.
-LIVES = (
-    "(superseded_by IS NULL AND compressed_into IS NULL"
-    " AND coalesce(valid_to > now(), true) AND coalesce(expires_at > now(), true))"
-)
-_LOAD = composed("entry_load", columns=owner_index.COLUMNS, lives=LIVES)
-_GONE, _STATE = owner_index.WIDTH, owner_index.WIDTH + 1
+_LOAD = composed("entry_load", columns=owner_index.COLUMNS, lives=LIVES, hidden=HIDDEN, known=KNOWN, shares=SHARES)
+_GONE, _LINKS, _STATE = range(owner_index.WIDTH, owner_index.WIDTH + 3)
+_LOOKED_THROUGH = 4  # pages of rows, before a single statement gives up looking for hidden ones
+_ALL = 2**31
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +74,7 @@ class OwnerLoader:
     async def small(self, user_id: str) -> Loaded | None:
         """All of this owner's memories, if one statement brings them; else None."""
         async with reading(self._pool) as connection:
-            page = await self._page(connection, user_id)
+            page = await self._page(connection, user_id, looked_through=_LOOKED_THROUGH * self._page_rows + 1)
         index = owner_index.read(user_id, page, self._dimensions)
         return None if len(index) >= self._page_rows else self._loaded(index, page)
 
@@ -106,9 +105,16 @@ class OwnerLoader:
             pages.append(await self._page(connection, user_id, after=UUID(bytes=ids[-16:])))
 
     async def _page(
-        self, connection: AsyncConnection[Any], user_id: str, *, since: str | None = None, after: UUID | None = None
+        self,
+        connection: AsyncConnection[Any],
+        user_id: str,
+        *,
+        since: str | None = None,
+        after: UUID | None = None,
+        looked_through: int = _ALL,
     ) -> Sequence[Any]:
-        parameters = self._parameters | {"user_id": user_id, "since": since, "after": after}
+        asked = {"user_id": user_id, "since": since, "after": after, "looked_through": looked_through}
+        parameters = self._parameters | asked
         async with connection.cursor(binary=True, row_factory=tuple_row) as cursor:
             await cursor.execute(_LOAD, parameters)
             page: Sequence[Any] | None = await cursor.fetchone()
@@ -131,8 +137,14 @@ class OwnerLoader:
 
     def _loaded(self, saved: OwnerIndex, page: Sequence[Any]) -> Loaded:
         state = page[_STATE]
-        index = with_waiting(saved, state["unsaved"], self._dimensions)
-        return Loaded(replace(index, granted=_granted(state["shares"])), state["moment"])
+        index = replace(
+            with_waiting(saved, state["unsaved"], self._dimensions),
+            granted=granted_in(state["shares"]),
+            things=things_in(state["known"]),
+            links=links_in(page[_LINKS]),
+            is_part=state["hidden"],
+        )
+        return Loaded(index, state["moment"])
 
     async def _in_executor(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._executor, work)
@@ -156,13 +168,6 @@ def with_waiting(
         return saved
     tokens = [tokens_of(one.text) for one in memories]
     return owner_index.joined([saved, owner_index.waiting(saved.rows.user_id, memories, tokens, dimensions)])
-
-
-def _granted(shares: Sequence[Sequence[str]]) -> dict[str, tuple[str, ...]]:
-    granted: dict[str, tuple[str, ...]] = {}
-    for agent_id, from_agent in shares:
-        granted[agent_id] = (*granted.get(agent_id, ()), from_agent)
-    return granted
 
 
 def _entry(one: dict[str, Any]) -> OutboxEntry:

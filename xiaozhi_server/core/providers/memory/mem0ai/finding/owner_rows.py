@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..recall.named import speaker_number
+from ..recall.rank import Held
 from ..records import StoredMemory
 
 Id = tuple[int, int]  # the two halves of a UUID
@@ -18,6 +19,8 @@ Id = tuple[int, int]  # the two halves of a UUID
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _EPOCH_S = _EPOCH.timestamp()
 _MICROSECOND = timedelta(microseconds=1)
+
+EPISODIC = "episodic"  # the subtype of what happened once
 
 # What `read` takes, in this order: one array for each column, since one large value travels faster than many small
 # ones. Numbers and ids come as PostgreSQL keeps them and become one array at once; what no row has is not sent.
@@ -31,13 +34,16 @@ COLUMNS = """
        CASE WHEN count(entry.expires_at) > 0 THEN array_agg(entry.expires_at) END,
        CASE WHEN count(entry.accessed_at) > 0 THEN array_agg(entry.accessed_at) END,
        CASE WHEN max(entry.access_count) > 0 THEN array_agg(entry.access_count) END,
+       CASE WHEN bool_or(entry.pinned) THEN array_agg(entry.pinned) END,
+       CASE WHEN count(entry.quality) > 0 THEN array_agg(entry.quality) END,
+       CASE WHEN count(entry.compressed_into) > 0 THEN array_agg(entry.compressed_into) END,
        array_agg(entry.text), string_agg(int4send(entry.position), ''), string_agg(uuid_send(entry.id), ''),
        string_agg(timestamptz_send(entry.created_at), ''), string_agg(timestamptz_send(entry.updated_at), '')"""
 _ABOUT = slice(0, 7)
-_LIFE = slice(7, 14)
-_REST = slice(14, 19)
-_IDS = 16
-WIDTH = 19
+_LIFE = slice(7, 17)
+_REST = slice(17, 22)
+_IDS = 19
+WIDTH = 22
 
 
 class _About(NamedTuple):
@@ -62,11 +68,14 @@ class _Life(NamedTuple):
     expires_at: datetime | None = None
     accessed_at: datetime | None = None
     access_count: int = 0
+    pinned: bool = False
+    quality: float | None = None
+    compressed_into: UUID | None = None
 
     @property
     def ends_at_s(self) -> float:
         """When it is not to be recalled any more."""
-        if self.superseded_by is not None:
+        if self.superseded_by is not None or self.compressed_into is not None:
             return -np.inf
         return min((end.timestamp() for end in (self.valid_to, self.expires_at) if end is not None), default=np.inf)
 
@@ -99,6 +108,24 @@ class OwnerRows:
     def ends_at_s(self) -> npt.NDArray[np.float64]:
         plain = np.inf
         return np.array([plain if life is _PLAIN_LIFE else life.ends_at_s for life in self.life], np.float64)
+
+    def held(self) -> Held | None:
+        """When each row was true, in seconds; None where all are plainly as of when they were said.
+
+        The same is said in SQL by HELD_FROM and HELD_TO (extent.py).
+        """
+        dated = [row for row, life in enumerate(self.life) if life.valid_from is not None or life.valid_to is not None]
+        if not dated:
+            return None
+        since, until = self.said_at_s, self.said_at_s
+        for row in dated:
+            valid_from, valid_to = self.life[row].valid_from, self.life[row].valid_to
+            since[row] = self.times[row, 0] / 1e6 + _EPOCH_S if valid_from is None else valid_from.timestamp()
+            if valid_to is not None:
+                until[row] = valid_to.timestamp()
+            else:
+                until[row] = since[row] if self.about[row].subtype == EPISODIC else np.inf
+        return since, until
 
     @property
     def size_bytes(self) -> int:
@@ -169,6 +196,9 @@ class OwnerRows:
             life.expires_at,
             life.accessed_at,
             life.access_count,
+            life.pinned,
+            life.quality,
+            life.compressed_into,
         )
 
 

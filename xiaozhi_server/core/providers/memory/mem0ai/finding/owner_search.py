@@ -1,6 +1,6 @@
 """From a question to its answers among the rows of an index: the way is the same wherever the rows come from."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -12,6 +12,7 @@ from ..recall.rank import Question, RowArrays, fuse, gain, rarity
 from ..records import FoundMemory, StoredMemory
 from ..rows.halfvec import dot
 from ..scope import Scope
+from .extent import NOW, Extent
 from .owner_index import Features, Flags, Indices, OwnerIndex
 from .token_index import Hits
 
@@ -21,6 +22,9 @@ _FEW = 2000  # up to here it is quicker to sort all than to choose first
 class RowFilter(Protocol):
     """A condition on memories, in two forms that mean the same."""
 
+    @property
+    def fields(self) -> Collection[str]: ...
+
     def sql(self) -> tuple[str, Mapping[str, Any]]: ...
 
     def matches(self, memory: StoredMemory) -> bool: ...
@@ -28,13 +32,17 @@ class RowFilter(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A question with its vector (rounded as the database keeps them), whose memories it is about, and the time."""
+    """A question with its vector (rounded as the database keeps them), whose memories it is about, and the time.
+
+    With a wide `extent` only such rows are searched as a statement has chosen: an index at hand holds what is true now.
+    """
 
     question: Question
     vector: Vectors | None
     scope: Scope
     filter: RowFilter | None
     now_s: float
+    extent: Extent = NOW
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +62,12 @@ def search(index: OwnerIndex, asked: Asked, limit: int, whole: Statistics | None
     hits = index.tokens.hits(asked.question.tokens)
     similarity = _similarity(index, asked.vector)
     features = index.features
+    about = index.links.about(asked.question.things, index.rows.ids)
+    over = index.ends_at <= asked.now_s if asked.extent.replaced else None
     chosen = _chosen(index, asked)
     if chosen is not None:
         hits, similarity, features = _hits_in(hits, chosen, len(index)), similarity[chosen], features.take(chosen)
+        about, over = (None if flags is None else flags[chosen] for flags in (about, over))
     matched = np.bincount(hits.rows, minlength=len(similarity)).astype(np.int32)
     rows = RowArrays(
         similarity,
@@ -69,6 +80,9 @@ def search(index: OwnerIndex, asked: Asked, limit: int, whole: Statistics | None
         speaker=features.speaker,
         apart=features.apart,
         mentions=_mentions(asked.question, hits, len(similarity)),
+        about=about,
+        over=over if over is not None and over.any() else None,
+        held=features.held,
     )
     score = fuse(asked.question, rows, asked.now_s)
     compared = index.comparable and asked.vector is not None
@@ -96,9 +110,9 @@ def _chosen(index: OwnerIndex, asked: Asked) -> Indices | None:
     """The rows that are asked for, in order; None for all of them."""
     scope = asked.scope.reading(index.granted.get(asked.scope.agent_id or "", ()))
     inside = [scope.has(*pair) for pair in index.scopes]
-    if asked.filter is None and all(inside) and index.first_end > asked.now_s:
+    if asked.filter is None and all(inside) and (asked.extent.is_wide or index.first_end > asked.now_s):
         return None
-    wanted = index.ends_at > asked.now_s
+    wanted = np.ones(len(index), np.bool_) if asked.extent.is_wide else index.ends_at > asked.now_s
     wanted &= np.array(inside, np.bool_)[index.scope]
     if asked.filter is not None:
         among = np.flatnonzero(wanted)

@@ -15,17 +15,20 @@ from ..embedding.kept_vectors import KeptVectors
 from ..embedding.measured_floor import MeasuredFloor
 from ..filters import Filter
 from ..recall.rank import question_of
+from ..recall.things import Things
 from ..records import FoundMemory
 from ..rows.halfvec import rounded
 from ..rows.pgstore import reading
 from ..scope import Scope
 from .by_statement import StatementSearch, speakers_of
 from .changes import KEY_TOLD, ChangeHandlers, Changes
+from .extent import extent_of
 from .index_cache import CacheOptions, IndexCache
 from .large import LargeOptions, LargeOwners
 from .owner_index import OwnerIndex
 from .owner_load import OwnerLoader, Source
 from .owner_search import Asked, search
+from .owner_things import read_things
 from .recall_cache import RecallCache, answer_key
 
 logger = logging.getLogger(__name__)
@@ -134,14 +137,22 @@ class Searcher:
         self, text: str, scope: Scope, limit: int, needed: Filter | None, wait_s: float
     ) -> list[FoundMemory]:
         index = await self._at_hand(scope.user_id)
-        speakers = await self._speakers(scope.user_id) if index is None else index.speakers
-        until = time.monotonic() + wait_s
+        speakers, things = await self._known(scope.user_id) if index is None else (index.speakers, index.things)
+        until, now_s = time.monotonic() + wait_s, time.time()
         floor = self._floor.begin()
-        question = question_of(text, multilingual=self._embedder.multilingual, speakers=speakers)
+        question = question_of(
+            text,
+            multilingual=self._embedder.multilingual,
+            speakers=speakers,
+            things=things,
+            agent_id=scope.agent_id,
+            now_s=now_s,
+        )
         vector = await self._query_vector(question.to_embed, wait_s)
         if floor is None:  # it was measured meanwhile: the first question shall not wait twice
             floor = await self._floor.value(until - time.monotonic())
-        asked = Asked(replace(question, floor=floor), vector, scope, needed, time.time())
+        extent = extent_of(question, needed, now_s)
+        asked = Asked(replace(question, floor=floor), vector, scope, needed, now_s, extent)
         return await self._found(index, asked, limit)
 
     async def warm_up(self, nobody: Scope, *, vector_timeout_s: float) -> None:
@@ -172,17 +183,18 @@ class Searcher:
     async def _at_hand(self, user_id: str) -> OwnerIndex | None:
         return None if self._large.ready(user_id) else await self._cache.current(user_id)
 
-    async def _speakers(self, user_id: str) -> Collection[str]:
-        if (known := self._large.speakers(user_id)) is not None:
-            return known
+    async def _known(self, user_id: str) -> tuple[Collection[str], Things]:
+        """Who speaks in this owner's memories, and the people and things in them."""
+        speakers = self._large.speakers(user_id)
         async with reading(self._pool) as connection:
-            return await speakers_of(connection, user_id)
+            things = await read_things(connection, user_id)
+            return await speakers_of(connection, user_id) if speakers is None else speakers, things
 
     async def _found(self, index: OwnerIndex | None, asked: Asked, limit: int) -> list[FoundMemory]:
         # The embedder took its time, and meanwhile something may have been forgotten.
         if index is not None and self._cache.is_outdated(asked.scope.user_id, index):
             index = await self._at_hand(asked.scope.user_id)
-        if index is not None and (asked.filter is None or len(index) <= _FILTERED_ROWS):
+        if index is not None and _has_all(index, asked):
             if len(index) <= _FEW_ROWS:
                 return search(index, asked, limit)
             return await asyncio.get_running_loop().run_in_executor(self._executor, search, index, asked, limit)
@@ -200,6 +212,13 @@ class Searcher:
             logger.warning("memory: searching by words alone (%s in the embedder)", type(error).__name__)
             return None
         return rounded(vectors[0])
+
+
+def _has_all(index: OwnerIndex, asked: Asked) -> bool:
+    """Whether the answer is among what is at hand, and quickly found there."""
+    if asked.extent.is_wide and (index.is_part or index.first_end <= asked.now_s):
+        return False
+    return asked.filter is None or len(index) <= _FILTERED_ROWS
 
 
 def _needed(filters: Filter | None) -> Filter | None:

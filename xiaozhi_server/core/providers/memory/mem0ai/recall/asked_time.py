@@ -56,6 +56,7 @@ _DIGIT = re.compile(r"\d")
 _SECONDS_OF_A_DAY = 86400.0
 _SECONDS_OF_A_YEAR = 365 * _SECONDS_OF_A_DAY
 _YEARS_MAX = 20  # a day without a year is not looked for in more of them
+_LEAP_YEARS = 8  # within so many there is a 29 February
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +98,18 @@ class AskedTime:
         return named + [
             (now_s - begin * _SECONDS_OF_A_DAY, now_s - end * _SECONDS_OF_A_DAY) for begin, end in self.days_ago
         ]
+
+    def over(self, now_s: float) -> list[tuple[float, float]]:
+        """Those of them that are over, the last one of what comes every year."""
+        ended: dict[tuple[float, float], None] = {}
+        for time in self.calendar:
+            this_year = datetime.fromtimestamp(now_s, UTC).year
+            spans = [span for span in time.spans(this_year - _LEAP_YEARS, this_year) if span[1] <= now_s]
+            ended.update(dict.fromkeys(spans[-1:]))
+        relative = [
+            (now_s - begin * _SECONDS_OF_A_DAY, now_s - end * _SECONDS_OF_A_DAY) for begin, end in self.days_ago
+        ]
+        return [*ended, *(span for span in relative if span[1] < now_s)]
 
 
 _NO_TIME = AskedTime()

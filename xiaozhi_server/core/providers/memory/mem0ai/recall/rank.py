@@ -3,8 +3,11 @@
 A row's relevance is the share of the question's words that it has (BM25) mixed with how near it is in meaning. Then
 
 - it is lifted by the rows right before and after it in the same session, more so if the one before asks something,
-  by the best row of its session, and by lying near the time that the question names;
-- it loses if it asks, replies, says nothing, or is neither by nor about the person whom the question names;
+  by the best row of its session, and by lying near the time that the question names, or having been true then;
+- it is lifted if it is known to be about a person or a thing that the question is about, by name or by relation
+  ("my sister"), however it calls them; their names count as words of the question, if less than its own;
+- it loses if it asks, replies, says nothing, or is neither by nor about the person whom the question names, and if it
+  still holds where the question asks how it was before;
 - being new decides between equals.
 
 `score` lies in 0..1 and means the same for every question: 1 would be a memory that says exactly what was asked for,
@@ -13,17 +16,22 @@ in the same words, just now.
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from uuid import UUID
 
 import numpy as np
 import numpy.typing as npt
 
+from .asked_past import asks_how_it_was
+from .asked_things import asked_things
 from .asked_time import AskedTime, asked_time
 from .named import NOBODY, in_first_person, name_tokens, named_in, speaker_number
+from .things import NOTHING_KNOWN, Things, names_of
 from .traits import ADDRESSES, ASKS, ASSISTANT, IGNORANCE
 from .words import query_tokens, unspaced_share
 
 Floats = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.int32]
+Held = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]  # from when, until when; in seconds since 1970
 
 _SATURATION = 1.2  # BM25's k1: how fast repeating a word stops helping
 _LENGTH_PULL = 0.4  # BM25's b: spoken lines are short, so length says little
@@ -38,10 +46,14 @@ _LIFT_BY_SESSION = 0.1
 _LIFT_BY_TIME = 0.3
 _TIME_HALF_LIFE_S = 7 * 86400.0  # something is talked about before it happens and after
 
+# A lift of its own, again a share of what is then missing to 1.
+_LIFT_BY_THING = 0.35
+
 _QUESTION_WEIGHT = 0.85  # a question mostly says nothing about anybody
 _ASSISTANT_WEIGHT = 0.8  # what the person said counts more than what was said back
 _EMPTY_WEIGHT = 0.15  # an echo of the question, or an answer that did not know: both would come back for ever
 _OTHER_SPEAKER_WEIGHT = 0.65  # the question names somebody else
+_STILL_SO_WEIGHT = 0.7  # the question asks how it was before
 _RECENCY_WEIGHT = 0.03  # decides between equals and hardly more
 _RECENCY_HALF_LIFE_S = 30.0 * 86400
 
@@ -52,7 +64,8 @@ class Question:
 
     `floor` is how near texts are that have nothing in common: 0.05 with one embedder, 0.75 with another.
     `to_embed` is what to compare in meaning. `named` are the speakers' numbers, empty where it is about nobody or all;
-    `name_tokens` are those of the tokens that are their names.
+    `name_tokens` are those of the tokens that are their names. `things` are those it is about. `before`: it asks how
+    things were.
     """
 
     text: str
@@ -63,6 +76,8 @@ class Question:
     name_tokens: frozenset[int] = frozenset()
     time: AskedTime = field(default_factory=AskedTime)
     floor: float = 0.0
+    things: frozenset[UUID] = frozenset()
+    before: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,22 +98,40 @@ class RowArrays:
     speaker: Integers | None = None  # named.speaker_number; None where nobody is known
     apart: npt.NDArray[np.bool_] | None = None  # of each row and the next one
     mentions: npt.NDArray[np.bool_] | None = None  # whether the row has one of the question's `name_tokens`
+    about: npt.NDArray[np.bool_] | None = None  # whether the row is about one of the question's `things`
+    over: npt.NDArray[np.bool_] | None = None  # whether it is not true any more
+    held: Held | None = None  # when it was true, else it is as of `said_at`
 
 
-def question_of(text: str, *, multilingual: bool, speakers: Collection[str] = ()) -> Question:
-    """`multilingual`: whether the embedder understands more than English. `speakers`: all who speak in the memories."""
+def question_of(
+    text: str,
+    *,
+    multilingual: bool,
+    speakers: Collection[str] = (),
+    things: Things = NOTHING_KNOWN,
+    agent_id: str | None = None,
+    now_s: float = 0.0,
+) -> Question:
+    """`multilingual`: whether the embedder understands more than English. `speakers`: all who speak in the memories.
+
+    `things` are what is known of people and things; those of other agents than this one are of no concern.
+    """
     foreign = 0.0 if multilingual else unspaced_share(text)
     words_weight = _WORDS_WEIGHT + foreign * (_WORDS_WEIGHT_FOREIGN - _WORDS_WEIGHT)
     named = named_in(text, speakers)
     about_all = set(map(speaker_number, named)) == set(map(speaker_number, speakers))
+    before, time = asks_how_it_was(text), asked_time(text)
+    about = asked_things(text, things, agent_id, None if before or time.over(now_s) else now_s) if things else []
     return Question(
         text,
-        query_tokens(text),
+        query_tokens(text) if not about else names_of(about) | query_tokens(text),
         words_weight,
         in_first_person(text, named),
         frozenset() if about_all else frozenset(map(speaker_number, named)),
         frozenset() if about_all else name_tokens(named),
-        asked_time(text),
+        time,
+        things=frozenset(thing.id for thing in about),
+        before=before,
     )
 
 
@@ -130,9 +163,11 @@ def fuse(question: Question, rows: RowArrays, now_s: float) -> Floats:
         return score
     lift = _by_neighbours(score, rows)
     if question.time:
-        lift += _by_time(question.time, rows.said_at, now_s)
+        lift += _by_time(question.time, rows, now_s)
     lift *= 1 - score
     score += lift
+    if rows.about is not None:
+        score += np.float32(_LIFT_BY_THING) * rows.about * (1 - score)
     score *= _weights(question, rows)
     score *= np.float32(1 - _RECENCY_WEIGHT)
     score += np.float32(_RECENCY_WEIGHT) * _recency(rows.said_at, now_s)
@@ -172,12 +207,13 @@ def _by_neighbours(relevance: Floats, rows: RowArrays) -> Floats:
     return lift
 
 
-def _by_time(time: AskedTime, said_at: npt.NDArray[np.float64], now_s: float) -> Floats:
+def _by_time(time: AskedTime, rows: RowArrays, now_s: float) -> Floats:
     """1 within a time that the question names, less the further away."""
-    oldest, newest = float(said_at.min()), float(said_at.max())
-    distance = np.full(len(said_at), np.inf)
+    since, until = (rows.said_at, rows.said_at) if rows.held is None else rows.held
+    oldest, newest = float(since.min()), max(float(since.max()), float(rows.said_at.max()))
+    distance = np.full(len(since), np.inf)
     for begin, end in time.spans(oldest, newest, now_s):
-        np.minimum(distance, np.abs(said_at - (begin + end) / 2) - (end - begin) / 2, out=distance)
+        np.minimum(distance, np.maximum(begin - until, since - end), out=distance)
     np.maximum(distance, 0.0, out=distance)
     distance *= -1 / _TIME_HALF_LIFE_S
     lift: Floats = np.exp2(distance.astype(np.float32))
@@ -192,6 +228,8 @@ def _weights(question: Question, rows: RowArrays) -> Floats:
         told: Floats = ((rows.traits & (ASSISTANT | ASKS)) == 0).astype(np.float32)
         return told
     weights: Floats = _BY_TRAITS[rows.traits]
+    if question.before and rows.over is not None:
+        weights[~rows.over] *= np.float32(_STILL_SO_WEIGHT)
     weights[(rows.matched >= rows.distinct) & ((rows.traits & (ASSISTANT | ASKS)) != 0)] = _EMPTY_WEIGHT
     if question.named and rows.speaker is not None:
         others = rows.speaker != NOBODY

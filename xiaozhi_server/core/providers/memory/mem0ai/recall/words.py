@@ -14,8 +14,8 @@ _UNSPACED = (
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
     "\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff"
 )
-_RUN = re.compile(rf"[{_UNSPACED}]+|[^\W{_UNSPACED}_]+(?:['’][^\W{_UNSPACED}_]+)*")
-_UNSPACED_CHAR = re.compile(f"[{_UNSPACED}]")
+RUN = re.compile(rf"[{_UNSPACED}]+|[^\W{_UNSPACED}_]+(?:['’][^\W{_UNSPACED}_]+)*")
+UNSPACED_CHAR = re.compile(f"[{_UNSPACED}]")
 _NUMBER_AND_UNIT = re.compile(r"\d+|[^\W\d]+")
 
 # Words that hold sentences together. They are in every memory and say nothing about any.
@@ -27,7 +27,7 @@ who whom whose why will with would you your yours yes no not ok okay oh ain aren
 haven isn ll re s t ve d m shouldn wasn weren won wouldn tell told know remember everything anything please let s also
 too very really
 """
-_EMPTY_WORDS = frozenset(_FUNCTION_WORDS.split())
+EMPTY_WORDS = frozenset(_FUNCTION_WORDS.split())
 # What does the same in Chinese: asking words and particles part a run as a space would. 颜色是什么 is about 颜色.
 _EMPTY_UNSPACED = re.compile(
     "为什么|什么时候|什么事|什么|怎么样|怎么|哪里|哪儿|哪个|哪家|哪天|哪些|哪|多少|几点|谁"
@@ -59,18 +59,18 @@ def query_tokens(text: str) -> dict[int, float]:
 
 
 def word_weight(word: str) -> float:
-    return _LETTER_WEIGHT if len(word) == 1 and _UNSPACED_CHAR.match(word) else 1.0
+    return _LETTER_WEIGHT if len(word) == 1 and UNSPACED_CHAR.match(word) else 1.0
 
 
 def unspaced_share(text: str) -> float:
     """How much of a text is in scripts without spaces, from 0 to 1."""
     letters = sum(map(str.isalnum, text[:MAX_CHARS]))
-    return min(1.0, len(_UNSPACED_CHAR.findall(text[:MAX_CHARS])) / letters) if letters else 0.0
+    return min(1.0, len(UNSPACED_CHAR.findall(text[:MAX_CHARS])) / letters) if letters else 0.0
 
 
 def _words(text: str) -> Iterator[str]:
-    for run in _RUN.findall(text):
-        if _UNSPACED_CHAR.match(run):
+    for run in RUN.findall(text):
+        if UNSPACED_CHAR.match(run):
             yield from _pairs(run)
         else:
             yield from _spaced(run)
@@ -78,7 +78,7 @@ def _words(text: str) -> Iterator[str]:
 
 def _spaced(run: str) -> Iterator[str]:
     for part in re.split("['’]", run):
-        if part in _EMPTY_WORDS:
+        if part in EMPTY_WORDS:
             continue
         if part.isascii() and not part.isalpha():
             yield from (piece if piece.isdigit() else stem(piece) for piece in _NUMBER_AND_UNIT.findall(part))

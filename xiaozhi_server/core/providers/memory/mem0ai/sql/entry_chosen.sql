@@ -1,5 +1,5 @@
 mine AS MATERIALIZED (
-    SELECT id, words, greatest(created_at, updated_at) AS said_at,
+    SELECT id, words, {held_from} AS held_from, {held_to} AS held_to,
            CASE WHEN embedder = %(embedder)s THEN embedding <=> %(vector)s::halfvec END AS distance
     FROM memory_entry AS entry
     WHERE {mine}
@@ -30,7 +30,15 @@ mine AS MATERIALIZED (
          FROM mine
          WHERE EXISTS (
              SELECT FROM unnest(%(begins)s::float8[], %(ends)s::float8[]) AS span (begins, ends)
-             WHERE said_at BETWEEN to_timestamp(begins) AND to_timestamp(ends)
+             WHERE held_from <= to_timestamp(ends) AND held_to >= to_timestamp(begins)
+         )
+         ORDER BY place LIMIT %(width)s)
+        UNION ALL
+        (SELECT id, row_number() OVER (ORDER BY distance) AS place
+         FROM mine
+         WHERE id IN (
+             SELECT memory_id FROM memory_link
+             WHERE user_id = %(user_id)s AND thing_id = ANY (%(things)s::uuid[])
          )
          ORDER BY place LIMIT %(width)s)
     ) AS found

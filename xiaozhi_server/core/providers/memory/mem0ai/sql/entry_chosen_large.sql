@@ -16,12 +16,22 @@ near AS MATERIALIZED (
         ORDER BY created_at DESC
         LIMIT %(timed_max)s
     ) AS within
+), linked AS MATERIALIZED (
+    SELECT id, CASE WHEN embedder = %(embedder)s::smallint THEN embedding <=> %(vector)s::halfvec END AS distance
+    FROM memory_entry AS entry
+    WHERE {mine} AND id IN (
+        SELECT memory_id FROM memory_link WHERE user_id = %(user_id)s AND thing_id = ANY (%(things)s::uuid[])
+    )
+    ORDER BY created_at DESC
+    LIMIT %(linked_max)s
 ), chosen AS MATERIALIZED (
     SELECT id, min(place) AS place
     FROM (
         SELECT id, row_number() OVER () AS place FROM near
         UNION ALL
         (SELECT id, row_number() OVER (ORDER BY distance) AS place FROM timed ORDER BY place LIMIT %(width)s)
+        UNION ALL
+        (SELECT id, row_number() OVER (ORDER BY distance) AS place FROM linked ORDER BY place LIMIT %(width)s)
         UNION ALL
         (SELECT id, row_number() OVER (ORDER BY worth DESC) AS place
          FROM worded CROSS JOIN LATERAL (

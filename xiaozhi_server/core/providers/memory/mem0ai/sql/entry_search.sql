@@ -34,6 +34,9 @@ SELECT {columns},
        array_agg(wanted.linked) AS linked,
        string_agg(coalesce(uuid_send(wanted.before), %(no_id)s), '') AS before,
        string_agg(coalesce(uuid_send(wanted.after), %(no_id)s), '') AS after,
+       (SELECT string_agg(uuid_send(link.memory_id) || uuid_send(link.thing_id), '')
+        FROM memory_link AS link JOIN wanted ON wanted.id = link.memory_id
+        WHERE link.user_id = %(user_id)s AND link.thing_id = ANY (%(things)s::uuid[])) AS links,
        json_build_object(
            'whole', {whole},
            'granted', {granted},
