@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import numpy as np
 import pytest
@@ -11,7 +12,8 @@ from hypothesis import strategies as st
 
 from xiaozhi_server.core.providers.memory.mem0ai.recall.candidates import Candidate, Corpus, Ranked, rank
 from xiaozhi_server.core.providers.memory.mem0ai.recall.rank import RowArrays, fuse, question_of
-from xiaozhi_server.core.providers.memory.mem0ai.recall.words import tokens_of
+from xiaozhi_server.core.providers.memory.mem0ai.recall.things import Thing, Things
+from xiaozhi_server.core.providers.memory.mem0ai.recall.words import token_of, tokens_of
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 
@@ -189,6 +191,62 @@ def test_the_floor_of_an_embedder_is_no_likeness() -> None:
     assert narrow[0].candidate is near
     assert ranked("pet", [near, far], multilingual=True)[0].candidate is far
     assert narrow[0].semantic_score == pytest.approx(0.95)
+
+
+def arrays(rows: int, **more: object) -> RowArrays:
+    """Rows that fit equally well, each for itself."""
+    return RowArrays(
+        similarity=np.full(rows, 0.5, np.float32),
+        coverage=np.full(rows, 0.5, np.float32),
+        traits=np.zeros(rows, np.uint8),
+        distinct=np.full(rows, 9, np.int32),
+        matched=np.ones(rows, np.int32),
+        said_at=np.zeros(rows),
+        session=np.full(rows, -1, np.int32),
+        **more,  # type: ignore[arg-type]
+    )
+
+
+def flags(*values: bool) -> np.ndarray:
+    return np.array(values, np.bool_)
+
+
+def test_what_is_about_the_thing_asked_about_is_lifted_by_a_share_of_what_is_missing() -> None:
+    question = question_of("Does my sister like teal?", multilingual=True)
+    far_off = 1e12  # nothing is new
+    plain = float(fuse(question, arrays(1), far_off)[0])
+    lifted = fuse(question, arrays(2, about=flags(True, False)), far_off)
+    assert lifted[1] == pytest.approx(plain)
+    assert lifted[0] == pytest.approx(0.97 * (plain / 0.97 + 0.35 * (1 - plain / 0.97)))
+    assert fuse(question, arrays(2, about=flags(True, True)), 0.0).max() <= 1.0
+
+
+def test_what_still_holds_stands_back_where_it_is_asked_what_was() -> None:
+    over = {"over": flags(True, False)}
+    was, still = fuse(question_of("Where did I live before?", multilingual=True), arrays(2, **over), 1e12)
+    assert still == pytest.approx(0.7 * was)
+    equal = fuse(question_of("Where did I live in May 1970?", multilingual=True), arrays(2, **over), 0.0)
+    assert equal[0] == equal[1]
+
+
+def test_what_was_true_at_the_time_is_near_it_whenever_it_was_said() -> None:
+    days = 86400.0
+    may = 120 * days  # in 1970
+    held = (np.array([0.0, may - 9 * days, 200 * days, 0.0]), np.array([300 * days, np.inf, np.inf, 0.0]))
+    score = fuse(question_of("Where did I live in May 1970?", multilingual=True), arrays(4, held=held), 400 * days)
+    assert score[0] == pytest.approx(score[1], abs=1e-6)
+    assert score[0] > score[2] > score[3]
+
+
+def test_names_of_a_thing_are_words_of_the_question_but_not_its_own() -> None:
+    anna = Thing(UUID(int=1), "", ("Anna", "Annie"), ("anna", "annie"))
+    known = Things([anna], [])
+    question = question_of("What does Annie like?", multilingual=True, things=known)
+    assert question.things == {anna.id}
+    plain = question_of("What does Annie like?", multilingual=True)
+    assert question.tokens == {**plain.tokens, token_of("anna"): pytest.approx(0.3)}
+    lines = [candidate("Anna rides horses.", 0.3), candidate("Otto rides horses.", 0.3)]
+    assert rank(question, lines, corpus_of(lines), NOW)[0].candidate is lines[0]
 
 
 def test_nothing_to_rank() -> None:

@@ -209,6 +209,19 @@ def test_a_line_names_who_spoke() -> None:
     )
 
 
+def test_a_line_tells_until_when_it_was_true() -> None:
+    berlin = timezone(timedelta(hours=2))
+    moved = datetime(2026, 11, 19, 22, 30, tzinfo=UTC)
+    memories = [
+        Memory("1", "Lives in Munich.", SAID_AT, 0.9, valid_to=moved, is_over=True),
+        Memory("2", "Likes rice.", SAID_AT - timedelta(hours=1), 0.8, is_over=True),
+    ]
+    assert as_lines(memories, berlin) == (
+        "[2026-11-20 11:15:30] Lives in Munich. (until 2026-11-20)\n"
+        "[2026-11-20 10:15:30] Likes rice. (not true any more)"
+    )
+
+
 async def test_nomem_remembers_nothing() -> None:
     memory = NoMemory()
     await memory.init_memory("somebody", agent_id="agent")

@@ -105,6 +105,8 @@ def test_evidence_names_who_said_it_where_that_is_known() -> None:
 
 def test_a_huge_memory_is_cut() -> None:
     assert len(evidence_line(a_memory("x" * 1_000_000), UTC)) < 600
+    over = replace(a_memory("x" * 1_000_000), valid_to=datetime(2026, 11, 20, tzinfo=UTC))
+    assert evidence_line(over, UTC).endswith("x (until 2026-11-20)")
 
 
 def test_evidence_has_the_time_of_the_agents_zone() -> None:

@@ -54,7 +54,7 @@ def evidence_line(memory: Memory, zone: tzinfo) -> str:
     said = memory.text if memory.speaker is None else f"{memory.speaker}: {memory.text}"
     text = " ".join(said[:MAX_EVIDENCE_CHARS].split())
     when = memory.timestamp.astimezone(zone).strftime("%Y-%m-%d %H:%M:%S")
-    return f"[{when}] {escape(text, quote=False)}"
+    return f"[{when}] {escape(text, quote=False)}{memory.validity(zone)}"
 
 
 @lru_cache(maxsize=256)

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, tzinfo
 from typing import Any, Literal, Protocol
 
 
@@ -31,6 +31,7 @@ class Memory:
     """One remembered text, at full length or cut where it is long; anything may stand in it: quote it where you use it.
 
     `timestamp` is the newer of created and updated, timezone-aware. `speaker` names who said it, where that is known.
+    `valid_to` is until when it is or was true; `is_over` that it is not true any more.
     """
 
     id: str
@@ -38,6 +39,14 @@ class Memory:
     timestamp: datetime
     score: float
     speaker: str | None = None
+    valid_to: datetime | None = None
+    is_over: bool = False
+
+    def validity(self, zone: tzinfo) -> str:
+        """What is put behind its text, so that nobody takes it for true now: " (until 2026-11-20)"."""
+        if self.valid_to is not None:
+            return f" (until {self.valid_to.astimezone(zone):%Y-%m-%d})"
+        return " (not true any more)" if self.is_over else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +111,9 @@ class MemoryProvider(Protocol):
     async def query_memory(self, query: str) -> str:
         """What is known about the query as lines `[YYYY-MM-DD HH:MM:SS] text`, newest first; empty if nothing.
 
-        Each memory is one line, with `<`, `>` and `&` escaped, so that it stays a quotation inside any block. The query
-        may wrap its speaker, as a message may.
+        What is only true until some day, or was, says so at its end: `text (until 2026-11-20)`. Each memory is one
+        line, with `<`, `>` and `&` escaped, so that it stays a quotation inside any block. The query may wrap its
+        speaker, as a message may.
         """
         ...
 

@@ -8,7 +8,10 @@ from ..base import Memory
 
 
 def as_lines(memories: Iterable[Memory], timezone: tzinfo) -> str:
-    """`[YYYY-MM-DD HH:MM:SS] text`, each a line whatever it holds: it can neither begin another nor end a block."""
+    """`[YYYY-MM-DD HH:MM:SS] text`, each a line whatever it holds: it can neither begin another nor end a block.
+
+    Behind the text stands until when it is or was true, where that is known.
+    """
     newest_first = sorted(memories, key=lambda memory: memory.timestamp, reverse=True)
     return "\n".join(_line(memory, timezone) for memory in newest_first)
 
@@ -16,4 +19,4 @@ def as_lines(memories: Iterable[Memory], timezone: tzinfo) -> str:
 def _line(memory: Memory, timezone: tzinfo) -> str:
     said = memory.text if memory.speaker is None else f"{memory.speaker}: {memory.text}"
     text = escape(" ".join(said.split()), quote=False)
-    return f"[{memory.timestamp.astimezone(timezone):%Y-%m-%d %H:%M:%S}] {text}"
+    return f"[{memory.timestamp.astimezone(timezone):%Y-%m-%d %H:%M:%S}] {text}{memory.validity(timezone)}"

@@ -209,7 +209,15 @@ class Mem0aiMemory:
         memory = found.memory
         timestamp = memory.timestamp.astimezone(self._timezone)
         text, speaker = unwrapped(memory.text)  # another program may have written it
-        return Memory(str(memory.id), text, timestamp, found.score, memory.speaker or speaker)
+        return Memory(
+            str(memory.id),
+            text,
+            timestamp,
+            found.score,
+            memory.speaker or speaker,
+            valid_to=memory.valid_to,
+            is_over=memory.superseded_by is not None,
+        )
 
     def _keep_for_next(self, scope: Scope, asked_at: float, search: _Search) -> None:
         if not search.cancelled() and search.exception() is None:

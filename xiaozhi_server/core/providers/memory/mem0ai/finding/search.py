@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from typing import Any
@@ -137,7 +137,10 @@ class Searcher:
         self, text: str, scope: Scope, limit: int, needed: Filter | None, wait_s: float
     ) -> list[FoundMemory]:
         index = await self._at_hand(scope.user_id)
-        speakers, things = await self._known(scope.user_id) if index is None else (index.speakers, index.things)
+        if index is None:
+            speakers, things, granted = await self._known(scope.user_id)
+        else:
+            speakers, things, granted = index.speakers, index.things, index.granted
         until, now_s = time.monotonic() + wait_s, time.time()
         floor = self._floor.begin()
         question = question_of(
@@ -145,7 +148,7 @@ class Searcher:
             multilingual=self._embedder.multilingual,
             speakers=speakers,
             things=things,
-            agent_id=scope.agent_id,
+            agents=_agents(scope, granted),
             now_s=now_s,
         )
         vector = await self._query_vector(question.to_embed, wait_s)
@@ -183,12 +186,12 @@ class Searcher:
     async def _at_hand(self, user_id: str) -> OwnerIndex | None:
         return None if self._large.ready(user_id) else await self._cache.current(user_id)
 
-    async def _known(self, user_id: str) -> tuple[Collection[str], Things]:
-        """Who speaks in this owner's memories, and the people and things in them."""
+    async def _known(self, user_id: str) -> tuple[Collection[str], Things, Mapping[str, Sequence[str]]]:
+        """Who speaks in this owner's memories, the people and things in them, and which agent may read of which."""
         speakers = self._large.speakers(user_id)
         async with reading(self._pool) as connection:
-            things = await read_things(connection, user_id)
-            return await speakers_of(connection, user_id) if speakers is None else speakers, things
+            things, granted = await read_things(connection, user_id)
+            return await speakers_of(connection, user_id) if speakers is None else speakers, things, granted
 
     async def _found(self, index: OwnerIndex | None, asked: Asked, limit: int) -> list[FoundMemory]:
         # The embedder took its time, and meanwhile something may have been forgotten.
@@ -212,6 +215,13 @@ class Searcher:
             logger.warning("memory: searching by words alone (%s in the embedder)", type(error).__name__)
             return None
         return rounded(vectors[0])
+
+
+def _agents(scope: Scope, granted: Mapping[str, Sequence[str]]) -> Collection[str] | None:
+    """Of which agents' memories the question is; None for all."""
+    if scope.agent_id is None:
+        return None
+    return scope.agent_id, *scope.reading(granted.get(scope.agent_id, ())).also_agents
 
 
 def _has_all(index: OwnerIndex, asked: Asked) -> bool:

@@ -18,9 +18,9 @@ _ENGLISH = re.compile(
     r"|\b(?:did|was|were|had|lived|worked)\b.*\bbefore\b"
     r"|\b(?:have|has|had|did) (?:\w+ ){1,3}ever\b"
     r"|(?:n't|\bnot\b|\bnever\b).*\bany ?more\b"
-    r"|\bdid (?:\w+ ){1,3}(?:live|work)\b"
 )
 _USED_TO = re.compile(r"(?P<accustomed>\b(?:am|are|is|be|get|got|getting) (?:\w+ )?)?\bused to\b")
+_LIVED = re.compile(r"\bdid (?:\w+ ){1,3}(?:live|work)\b")
 _UNSPACED = re.compile(
     r"从前|原先|早先|先前|当初|当时|那时|曾经|曾(?=[在住是有用养做当喜])|原来(?!如此)|不再"
     r"|旧(?!金山|历|约)|老(?=地址|号码|电话)|上[1一][个份任家部]|[住养用当做]过(?!来|去)"
@@ -35,11 +35,14 @@ _HINTS = frozenset([
 _WORD = re.compile("[a-z]+")
 
 
-def asks_how_it_was(text: str) -> bool:
+def asks_how_it_was(text: str, *, names_time: bool = False) -> bool:
+    """Before now, or before the time that is named; "Where did I live in May?" asks for that time alone."""
     plain = folded(text).replace("’", "'")
     if not plain.isascii() and _UNSPACED.search(plain):
         return True
     if _HINTS.isdisjoint(_WORD.findall(plain)):
         return False
     used_to = any(not found["accustomed"] for found in _USED_TO.finditer(plain))
-    return used_to or _ENGLISH.search(plain) is not None
+    if used_to or _ENGLISH.search(plain) is not None:
+        return True
+    return not names_time and _LIVED.search(plain) is not None

@@ -109,19 +109,20 @@ def question_of(
     multilingual: bool,
     speakers: Collection[str] = (),
     things: Things = NOTHING_KNOWN,
-    agent_id: str | None = None,
+    agents: Collection[str] | None = None,
     now_s: float = 0.0,
 ) -> Question:
     """`multilingual`: whether the embedder understands more than English. `speakers`: all who speak in the memories.
 
-    `things` are what is known of people and things; those of other agents than this one are of no concern.
+    `things` are what is known of people and things; only those of which these agents heard are of concern.
     """
     foreign = 0.0 if multilingual else unspaced_share(text)
     words_weight = _WORDS_WEIGHT + foreign * (_WORDS_WEIGHT_FOREIGN - _WORDS_WEIGHT)
     named = named_in(text, speakers)
     about_all = set(map(speaker_number, named)) == set(map(speaker_number, speakers))
-    before, time = asks_how_it_was(text), asked_time(text)
-    about = asked_things(text, things, agent_id, None if before or time.over(now_s) else now_s) if things else []
+    time = asked_time(text)
+    before = asks_how_it_was(text, names_time=bool(time))
+    about = asked_things(text, things, agents, None if before or time.over(now_s) else now_s) if things else []
     return Question(
         text,
         query_tokens(text) if not about else names_of(about) | query_tokens(text),

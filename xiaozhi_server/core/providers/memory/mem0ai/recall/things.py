@@ -4,7 +4,7 @@
 there, and so do "the husband of my sister" and 我姐姐的丈夫. All of it is looked up word by word; no model is asked.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -64,12 +64,12 @@ class Things:
     def __bool__(self) -> bool:
         return bool(self.things)
 
-    def named(self, words: str, agent_id: str | None) -> list[Thing]:
-        return [thing for thing in self._named.get(words, ()) if agent_id in (None, thing.agent_id)]
+    def named(self, words: str, agents: Collection[str] | None) -> list[Thing]:
+        return [thing for thing in self._named.get(words, ()) if (agents is None or thing.agent_id in agents)]
 
-    def owners(self, agent_id: str | None) -> list[Thing]:
+    def owners(self, agents: Collection[str] | None) -> list[Thing]:
         """The owner, as each agent knows them."""
-        return [thing for thing in self.things if thing.is_owner and agent_id in (None, thing.agent_id)]
+        return [thing for thing in self.things if thing.is_owner and (agents is None or thing.agent_id in agents)]
 
     def is_relation(self, word: str) -> bool:
         """Whether anybody is known to be this to somebody."""
