@@ -24,7 +24,7 @@ from xiaozhi_server.core.providers.memory.mem0ai.forgetting import prune
 from xiaozhi_server.core.providers.memory.mem0ai.testing import WordEmbedder
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
-OPTIONS = MaintenanceOptions(nights=Nights(settle=timedelta(0)), clock=lambda: NOON)
+OPTIONS = EngineOptions(maintenance=MaintenanceOptions(nights=Nights(settle=timedelta(0))), clock=lambda: NOON)
 
 
 @dataclass
@@ -56,8 +56,7 @@ async def rules() -> Mapping[str, MemoryRules]:
 async def main(dsn: str, step: str) -> None:
     pool: AsyncConnectionPool[AsyncConnection[Any]] = AsyncConnectionPool(dsn, open=False)
     async with pool:
-        options = EngineOptions(maintenance=OPTIONS)
-        engine = MemoryEngine(pool, WordEmbedder(), ThreadPoolExecutor(1), options, rules=rules)
+        engine = MemoryEngine(pool, WordEmbedder(), ThreadPoolExecutor(1), OPTIONS, rules=rules)
         if step == "forget":
             prune._PAGE = 5
             engine.maintenance._pause = pause_for_ever  # type: ignore[method-assign]

@@ -73,12 +73,12 @@ class Daily:
     @asynccontextmanager
     async def engine(self, *steps: Any, **options: Any) -> AsyncIterator[MemoryEngine]:
         nights = Nights(settle=timedelta(minutes=10))
-        maintenance = MaintenanceOptions(nights=nights, clock=self.clock, pause_s=0.0, **options)
+        maintenance = MaintenanceOptions(nights=nights, pause_s=0.0, **options)
         engine = MemoryEngine(
             self.pool,
             WordEmbedder(),
             self.executor,
-            EngineOptions(maintenance=maintenance),
+            EngineOptions(maintenance=maintenance, clock=self.clock),
             observer=self.observer,
             rules=rules,
         )
@@ -132,6 +132,16 @@ async def test_it_is_done_once_a_day_and_says_what_it_did(daily: Daily, caplog: 
         assert await engine.maintenance.run_if_due()
         assert {one.day for one in await engine.daily_runs()} == {DAY + timedelta(days=1)}
     assert first.runs == 2
+
+
+async def test_what_was_recalled_a_moment_ago_counts_before_anything_goes(daily: Daily) -> None:
+    async with daily.engine() as engine:
+        await remember(engine, 3)
+        daily.clock.now += timedelta(hours=1)
+        (found,) = await engine.search("Fact 2.", user_id="ann", agent_id="bot", top_k=1, counts=True)
+        assert found.score >= 0.5
+        assert await engine.maintenance.run_if_due()
+        assert [one.text for one in await engine.get_all(user_id="ann", agent_id="bot")] == [found.memory.text]
 
 
 async def test_days_that_were_missed_are_made_up_for_once(daily: Daily) -> None:

@@ -94,7 +94,10 @@ class EngineNotStartedError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class EngineOptions:
-    """Limits of one engine. `unsaved_limit` bounds an owner's outbox, `warm_up_s` how long a start may take for it."""
+    """Limits of one engine. `unsaved_limit` bounds an owner's outbox, `warm_up_s` how long a start may take for it.
+
+    `clock` tells what time it is where memories fade.
+    """
 
     database_timeout_s: float = 10.0
     unsaved_limit: int = 2000
@@ -103,6 +106,7 @@ class EngineOptions:
     drain: DrainOptions = field(default_factory=DrainOptions)
     access: AccessOptions = field(default_factory=AccessOptions)
     maintenance: MaintenanceOptions = field(default_factory=MaintenanceOptions)
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
 
 
 class MemoryEngine:
@@ -143,7 +147,8 @@ class MemoryEngine:
         self._reads = SharedReads(pool)
         self._number = 0
         self._access = AccessLog(pool, self._options.access)
-        self.maintenance = Maintenance(pool, self._options.maintenance, self.observer, rules)
+        self._clock = self._options.clock
+        self.maintenance = Maintenance(pool, self._options.maintenance, self.observer, self._clock, rules)
 
     async def start(self, *, work: bool = True) -> None:
         """Bring the tables up to date and begin to work off what a former run left behind.
@@ -173,7 +178,7 @@ class MemoryEngine:
             saver.search_by(self._searcher.search)
         self._intake.start(saver)
         self._access.start()
-        self.maintenance.start(last=Forgetting(self._pool, self._searcher.forget))
+        self.maintenance.start(last=Forgetting(self._pool, self._searcher.forget, self._access.flush))
 
     async def stop(self, deadline_s: float) -> None:
         """Save what is due as long as the deadline allows; the rest is saved by the next start."""
@@ -288,14 +293,14 @@ class MemoryEngine:
         await self._meet_if_possible(scope)
         found = await reranked(self._reranker, asked, limit, lambda most: search(top_k=most))
         if counts:
-            self._access.note(user_id, ((one.memory.id, quality_of(one.score)) for one in found), datetime.now(UTC))
+            self._access.note(user_id, ((one.memory.id, quality_of(one.score)) for one in found), self._clock())
         self._reads.count(scope, found)
         return found
 
     def recalled(self, memories: Sequence[Memory], *, user_id: str) -> None:
         """These were used as an answer, and so they fade later. It is written down in the background."""
         qualities = ((uuid.UUID(one.id), quality_of(one.score)) for one in memories)
-        self._access.note(checked_id("user_id", user_id), qualities, datetime.now(UTC))
+        self._access.note(checked_id("user_id", user_id), qualities, self._clock())
 
     async def get(self, id: str | uuid.UUID, *, user_id: str) -> StoredMemory | None:
         """One memory of this owner; None if there is none with this id, or it is somebody else's."""
@@ -390,7 +395,7 @@ class MemoryEngine:
         everybody = MemoryRules(forget=True, ttl_days=checked_days("ttl_days", ttl_days))
         whose = _whose(user_id, agent_id, everybody)
         watch = PruneWatch(progress, _started(self._searcher).forget)
-        return await prune(self._pool, whose, now or datetime.now(UTC), dry_run=dry_run, watch=watch)
+        return await prune(self._pool, whose, now or self._clock(), dry_run=dry_run, watch=watch)
 
     async def count(self, *, user_id: str | None = None, agent_id: str | None = None) -> int:
         """How many memories there are of an owner, of what an agent heard, or of everybody."""

@@ -55,10 +55,9 @@ class Step(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class MaintenanceOptions:
-    """`clock` tells the time. A step that failed is tried again after `retry`."""
+    """A step that failed is tried again after `retry`."""
 
     nights: Nights = field(default_factory=Nights)
-    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     look_every_s: float = 60.0
     pause_s: float = 0.05
     retry: timedelta = timedelta(hours=1)
@@ -70,17 +69,25 @@ async def _no_rules() -> Mapping[str, MemoryRules]:
 
 
 class Maintenance:
+    """`clock` tells the time, `rules` what the agents want."""
+
     def __init__(
-        self, pool: Pool, options: MaintenanceOptions, observer: MemoryObserver, rules: AgentRules | None = None
+        self,
+        pool: Pool,
+        options: MaintenanceOptions,
+        observer: MemoryObserver,
+        clock: Callable[[], datetime],
+        rules: AgentRules | None = None,
     ) -> None:
         self._pool = pool
         self._options = options
+        self._clock = clock
         self._observer = observer
         self._rules = rules or _no_rules
         self._steps: list[Step] = []
         self._last: Step | None = None
         self._share = random.random()
-        self._running_since = options.clock()
+        self._running_since = clock()
         self._done: date | None = None
         self._not_before = datetime.min.replace(tzinfo=UTC)
         self._task: asyncio.Task[None] | None = None
@@ -105,7 +112,7 @@ class Maintenance:
 
     async def run_if_due(self) -> bool:
         """Do what is left of the day's work, unless it is too early or somebody else is at it; whether it was begun."""
-        now = self._options.clock()
+        now = self._clock()
         day = self._options.nights.day(now)
         due_at = self._options.nights.due_at(day, self._running_since, self._share)
         if day == self._done or now < max(due_at, self._not_before):
@@ -120,7 +127,7 @@ class Maintenance:
                 await self.run_if_due()
             except Exception as error:  # noqa: BLE001 - the daily work outlives every failure of the database
                 logger.warning("memory: the daily work has to wait (%s)", type(error).__name__)
-                self._not_before = self._options.clock() + self._options.retry
+                self._not_before = self._clock() + self._options.retry
 
     async def _do(self, day: date, now: datetime) -> bool:
         async with reading(self._pool) as connection:
@@ -131,7 +138,7 @@ class Maintenance:
             work = Work(now, await self._rules(), self._pause)
             failed = [step for step in left if not await self._did(step, day, work)]
             if failed:
-                self._not_before = self._options.clock() + self._options.retry
+                self._not_before = self._clock() + self._options.retry
                 return True
             async with reading(self._pool) as connection:
                 await runs.drop(connection, before=day - self._options.runs_kept)
@@ -140,7 +147,7 @@ class Maintenance:
 
     async def _did(self, step: Step, day: date, work: Work) -> bool:
         async with reading(self._pool) as connection:
-            await runs.begin(connection, day, step.name, self._options.clock())
+            await runs.begin(connection, day, step.name, self._clock())
         began_at = time.perf_counter()
         try:
             counts = dict(await step.run(work))
@@ -151,7 +158,7 @@ class Maintenance:
                 await runs.fail(connection, day, step.name, type(error).__name__)
             return False
         async with reading(self._pool) as connection:
-            await runs.end(connection, day, step.name, self._options.clock(), counts)
+            await runs.end(connection, day, step.name, self._clock(), counts)
         told = ", ".join(f"{count} {word}" for word, count in counts.items())
         logger.info("memory: the daily %s is done: %s", step.name, told or "nothing to do")
         self._observer.maintained(step.name, counts, time.perf_counter() - began_at)

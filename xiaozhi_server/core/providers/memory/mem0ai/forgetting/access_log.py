@@ -92,9 +92,9 @@ class AccessLog:
                 async with asyncio.timeout(self._options.flush_every_s):
                     await self._stopping.wait()
             self._noted.clear()
-            await self._flush()
+            await self.flush()
 
-    async def _flush(self) -> None:
+    async def flush(self) -> None:
         """Owner by owner. While the database is out of reach all waits; what it does not take is given up."""
         if self._overflowed:
             logger.warning("memory: %d recalls leave no trace, too many waited already", self._overflowed)
