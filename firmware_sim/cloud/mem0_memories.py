@@ -146,6 +146,11 @@ class PlatformMemories:
             raise UnknownIdError(memory_id)
         return self._history[memory_id]
 
+    def changes(self) -> list[Json]:
+        """All that ever happened to any memory, each memory's in order."""
+        self._catch_up()
+        return [change for history in self._history.values() for change in history]
+
     def entities(self) -> list[Json]:
         self._catch_up()
         found: dict[tuple[str, str], list[Json]] = {}

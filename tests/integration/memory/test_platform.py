@@ -55,25 +55,27 @@ async def test_what_the_platform_is_told_and_asked(world: World) -> None:
         memory = await view_of(engine)
         await memory.save_memory([said(TEAL, speaker="Ann")], "session-1", key="turn-1")
         await handed_over(engine)
-        await memory.recall("favourite colour", 3, 2.0)
+        await memory.recall("favourite colour", 3, 2.0, speaker="ANN")
     (told,) = world.asked("add")
-    send_id = told["metadata"].pop("send_id")
+    names = {told["metadata"].pop(name) for name in ("send_id", "attempt")}
     assert told == {
         "operation": "add",
         "messages": [{"role": "user", "content": f"Ann: {TEAL}"}],
-        "user_id": "ann",
+        "user_id": "ann/person:ann",
         "metadata": {"agent_id": "bot", "session_id": "session-1"},
         "timestamp": int(SAID_AT.timestamp()),
         "custom_instructions": "Remember hobbies.",
     }
-    assert send_id
-    assert world.asked("search") == [
+    assert len(names) == 2
+    searches = sorted(world.asked("search"), key=lambda search: str(search["filters"]))
+    assert searches == [
         {
             "operation": "search",
             "query": "favourite colour",
-            "filters": {"AND": [{"user_id": "ann"}, {"metadata": {"agent_id": "bot"}}]},
+            "filters": {"AND": [{"user_id": owner}, {"metadata": {"agent_id": "bot"}}]},
             "top_k": 3,
         }
+        for owner in ("ann", "ann/person:ann")
     ]
 
 

@@ -1,7 +1,7 @@
 """Mem0's platform over HTTP, as far as it is needed here.
 
 It speaks for itself: mem0's own client blocks everybody with a request while it is made, knows no events and no way to
-end a request that nobody waits for any more, and is a large thing to load for six requests.
+end a request that nobody waits for any more, and is a large thing to load for a few requests.
 """
 
 import json
@@ -15,7 +15,14 @@ from uuid import UUID
 from ...base import SpokenMessage
 from ..records import FoundMemory
 from ..scope import Scope
-from .errors import PlatformAwayError, PlatformBusyError, PlatformRefusedError, PlatformRejectedError, UnknownEventError
+from .errors import (
+    PlatformAwayError,
+    PlatformBusyError,
+    PlatformRefusedError,
+    PlatformRejectedError,
+    PlatformUnknownError,
+    UnknownEventError,
+)
 from .options import PlatformOptions
 from .results import found_memories, result_ids
 
@@ -23,12 +30,14 @@ EventStatus = Literal["pending", "succeeded", "failed"]
 Json = dict[str, Any]
 
 _TOP_K_MAX = 1000
+_PAGE_SIZE = 100
+_PAGES_MAX = 1000
 _LONGEST_ANSWER_BYTES = 8 << 20
 _LONGEST_PAUSE_S = 300.0
 _CONNECTIONS = 32
 _KEEPALIVE_S = 60.0  # people pause between turns: the next one shall not pay for a handshake
 _REFUSED = (401, 403)
-_REJECTED = (400, 404, 405, 409, 413, 415, 422)
+_REJECTED = (400, 405, 409, 413, 415, 422)
 
 
 class PlatformApi:
@@ -90,11 +99,55 @@ class PlatformApi:
         answer = await self._ask("POST", "/v3/memories/search/", body, timeout_s=self._options.search_timeout_s)
         return found_memories(_results(answer), scope)
 
-    async def was_sent(self, user_id: str, send_id: str) -> bool:
-        """Whether memories came of what was sent under this name."""
-        filters = _filters(Scope(user_id), send_id=send_id)
-        answer = await self._ask("POST", "/v3/memories/?page=1&page_size=1", {"filters": filters})
-        return bool(_results(answer))
+    async def sent(self, user_id: str, send_id: str) -> list[tuple[str, str]]:
+        """The memories that came of what was sent under this name: the id of each, and by which request it came."""
+        found = await self._pages(_filters(Scope(user_id), send_id=send_id))
+        return [
+            (one["id"], _mark(one, "attempt"))
+            for one in found
+            # Some of them will be deleted: a filter is not trusted with that.
+            if isinstance(one.get("id"), str) and one.get("user_id") == user_id and _mark(one, "send_id") == send_id
+        ]
+
+    async def every(self, scope: Scope) -> list[Json]:
+        """What an owner has."""
+        return await self._pages(_filters(scope))
+
+    async def get(self, memory_id: str) -> Json | None:
+        """Whosever it is."""
+        try:
+            answer = await self._ask("GET", _memory_path(memory_id))
+        except PlatformUnknownError:
+            return None
+        if not isinstance(answer, dict):
+            raise PlatformAwayError("an answer without a memory", may_have_worked=False)
+        return answer
+
+    async def update(self, memory_id: str, changes: Json) -> None:
+        await self._ask("PUT", _memory_path(memory_id), changes)
+
+    async def delete(self, memory_id: str) -> bool:
+        """False if there is none any more."""
+        try:
+            await self._ask("DELETE", _memory_path(memory_id))
+        except PlatformUnknownError:
+            return False
+        return True
+
+    async def history(self, memory_id: str) -> list[Any]:
+        try:
+            answer = await self._ask("GET", f"{_memory_path(memory_id)}history/")
+        except PlatformUnknownError:
+            return []
+        if not isinstance(answer, list):
+            raise PlatformAwayError("an answer without a history", may_have_worked=False)
+        return answer
+
+    async def owners(self, *, limit: int) -> list[str]:
+        """Whose memories there are, as far as the platform lists them."""
+        found = _results(await self._ask("GET", "/v1/entities/"))
+        names = {one.get("name") for one in found if isinstance(one, dict) and one.get("type") == "user"}
+        return sorted(name for name in names if isinstance(name, str))[:limit]
 
     async def present(self, ids: Sequence[UUID], user_id: str) -> set[UUID]:
         """Which of these are memories of this owner."""
@@ -102,6 +155,15 @@ class PlatformApi:
         path = f"/v3/memories/?page=1&page_size={max(1, len(ids))}"
         answer = await self._ask("POST", path, {"filters": filters}, timeout_s=self._options.search_timeout_s)
         return result_ids(_results(answer)) & set(ids)
+
+    async def _pages(self, filters: Json) -> list[Json]:
+        found: list[Json] = []
+        for page in range(1, _PAGES_MAX + 1):
+            answer = await self._ask("POST", f"/v3/memories/?page={page}&page_size={_PAGE_SIZE}", {"filters": filters})
+            found += [one for one in _results(answer) if isinstance(one, dict)]
+            if not answer.get("next"):
+                break
+        return found
 
     # --- HTTP ---
 
@@ -152,6 +214,17 @@ def _filters(scope: Scope, *, send_id: str | None = None) -> Json:
     return {"AND": conditions}
 
 
+def _memory_path(memory_id: str) -> str:
+    return f"/v1/memories/{quote(memory_id, safe='')}/"
+
+
+def _mark(result: Json, name: str) -> str:
+    """What we attached to it."""
+    metadata = result.get("metadata")
+    mark = metadata.get(name) if isinstance(metadata, dict) else None
+    return mark if isinstance(mark, str) else ""
+
+
 def _check(status: int, retry_after: str | None) -> None:
     if status == 200:
         return
@@ -160,6 +233,8 @@ def _check(status: int, retry_after: str | None) -> None:
         raise PlatformBusyError(pause_s)
     if status in _REFUSED:
         raise PlatformRefusedError(f"HTTP {status}")
+    if status == 404:
+        raise PlatformUnknownError(f"HTTP {status}")
     if status in _REJECTED:
         raise PlatformRejectedError(f"HTTP {status}")
     raise PlatformAwayError(f"HTTP {status}", may_have_worked=True, pause_s=pause_s)

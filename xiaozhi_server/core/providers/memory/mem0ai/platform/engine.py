@@ -6,33 +6,43 @@ embedded engine answers instead and keeps what waits until it can be handed over
 """
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, Protocol
 from uuid import UUID
 
+from psycopg import AsyncConnection
 from psycopg import Error as DatabaseError
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from ...base import AnyMessage, Memory
 from ...migrate import apply_migrations
 from ..checks import checked_limit, checked_query
-from ..engine import LEDGER, MakeSaver, MemoryEngine
+from ..engine import LEDGER, Filters, MakeSaver, MemoryEngine
+from ..errors import MemoryNotFoundError
+from ..filters import parse as parse_filter
+from ..message import memory_id
 from ..observe import MemoryObserver, NoObserver
-from ..records import FoundMemory
+from ..records import FoundMemory, StoredMemory
+from ..rows.history import MemoryEvent
+from ..rows.listing import checked_cursor
 from ..saving.intake import Intake, IntakeOptions
-from ..saving.outbox import DeadLetter, OutboxDepth
+from ..saving.outbox import DeadLetter, OutboxDepth, OutboxEntry
 from ..saving.verbatim import VerbatimSaver
 from ..scope import Scope
 from ..statements import MIGRATIONS
 from ..wishes import Wishes
 from .api import PlatformApi
 from .copies import Copies
+from .editing import PlatformEditor
 from .errors import PlatformError
 from .health import Health
 from .options import PlatformOptions
 from .results import send_id_of
 from .saver import PlatformSaver
+from .sweep import Sweep
 from .waiting import Waiting, waiting_for
 
 logger = logging.getLogger(__name__)
@@ -42,6 +52,7 @@ Pool = AsyncConnectionPool[Any]
 OpenFallback = Callable[[MakeSaver], MemoryEngine]
 
 _WIDEST = 100
+_LISTED_MAX = 100_000
 _HEAD_START_S = 0.1
 
 
@@ -87,6 +98,8 @@ class PlatformEngine:
         self._options = options
         self._api = PlatformApi(options)
         self._health = Health(self._api.ping, options, has_fallback=fallback is not None)
+        self._sweep = Sweep(pool, self._api, self._health, options)
+        self._editor = PlatformEditor(self._connection, self._api, self._health, self._sweep)
         self._copies: Copies | None = None
         self._intake = Intake(
             pool,
@@ -96,16 +109,22 @@ class PlatformEngine:
         self._local = None if fallback is None else fallback(self._make_saver)
         self._outbox: _Outbox = self._intake if self._local is None else self._local
 
-    async def start(self) -> None:
-        """Ready at once, whether the platform answers or not."""
+    async def start(self, *, work: bool = True) -> None:
+        """Ready at once, whether the platform answers or not.
+
+        Without `work` nothing goes on in the background: that is for a short command beside a server.
+        """
         async with self._pool.connection() as connection:  # no time limit: a migration may have much to do
             await apply_migrations(connection, MIGRATIONS, ledger=LEDGER)
+        if self._local is not None:
+            await self._local.start(work=work)
+        if not work:
+            return
         if self._local is None:
-            self._intake.start(PlatformSaver(self._pool, self._api, self._health, self._options))
-        else:
-            await self._local.start()
+            self._intake.start(PlatformSaver(self._pool, self._api, self._health, self._options, self._sweep))
         if self._copies is not None:
             self._copies.start()
+        self._sweep.start()
         self._health.start()
 
     async def stop(self, deadline_s: float) -> None:
@@ -113,6 +132,7 @@ class PlatformEngine:
         await self._outbox.stop(deadline_s)
         if self._copies is not None:
             await self._copies.stop()
+        await self._sweep.stop()
         await self._health.stop()
         await self._api.close()
 
@@ -177,12 +197,80 @@ class PlatformEngine:
         found, waiting = asking.result(), reading.result()
         if found is None and self._local is not None:
             return await self._ask_fallback(asked, scope, limit, vector_timeout_s)
-        known = found or []
+        shown = {memory.id for memory in waiting.unwanted.visible([one.memory for one in found or ()])}
+        known = [one for one in found or () if one.memory.id in shown]
         known += waiting.fitting(asked, but_not={send_id_of(one.memory) for one in known})
         return sorted(known, key=lambda one: one.score, reverse=True)[:limit]
 
     def recalled(self, memories: Sequence[Memory], *, user_id: str) -> None:
         """What becomes of memories there is the platform's business."""
+
+    async def get(self, id: str | UUID, *, user_id: str) -> StoredMemory | None:
+        """One memory of this owner; None if there is none with this id, or it is somebody else's."""
+        scope = Scope(user_id)
+        if self._is_away and self._local is not None:
+            return await self._local.get(id, user_id=scope.user_id)
+        return await self._editor.get(scope, id)
+
+    async def get_all(
+        self,
+        *,
+        user_id: str,
+        agent_id: str | None = None,
+        filters: Filters = None,
+        top_k: int = 100,
+        cursor: str | None = None,
+    ) -> list[StoredMemory]:
+        """This owner's memories, the newest first; with `cursor_of` the last one, those behind it."""
+        scope = Scope(user_id, agent_id)
+        wanted, limit, after = parse_filter(filters), checked_limit(top_k, _LISTED_MAX), checked_cursor(cursor)
+        if self._is_away and self._local is not None:
+            return await self._local.get_all(
+                user_id=user_id, agent_id=agent_id, filters=wanted, top_k=limit, cursor=cursor
+            )
+        return await self._editor.get_all(scope, wanted, after=after, limit=limit)
+
+    async def update(
+        self,
+        id: str | UUID,
+        *,
+        user_id: str,
+        text: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> StoredMemory:
+        """Give a memory another text. Metadata is merged: None takes a name away.
+
+        A `MemoryNotFoundError` if this owner has none with this id.
+        """
+        return await self._editor.update(Scope(user_id), id, text, metadata)
+
+    async def delete(self, id: str | UUID, *, user_id: str) -> None:
+        """Delete one memory, or the exchange that still waits to become it.
+
+        A `MemoryNotFoundError` if this owner has none with this id.
+        """
+        scope = Scope(user_id)
+        waited = await self._editor.delete(scope, id)
+        if waited is not None and self._local is not None:
+            await self._drop_copies(waited)
+
+    async def delete_all(self, *, user_id: str, agent_id: str | None = None) -> int:
+        """Delete this owner's memories, and whatever is on its way to become some. Returns how many there were.
+
+        A `PlatformError` where the platform is away: then nothing was deleted, or not all, and it may be asked again.
+        """
+        count = await self._editor.delete_all(Scope(user_id, agent_id))
+        if self._local is not None:
+            await self._local.delete_all(user_id=user_id, agent_id=agent_id)
+        return count
+
+    async def history(self, id: str | UUID, *, user_id: str) -> list[MemoryEvent]:
+        """What became of a memory, the oldest first, as the platform tells it. Empty if this owner never had it."""
+        return await self._editor.history(Scope(user_id), id)
+
+    async def owners(self, *, limit: int) -> list[str]:
+        """Who has memories there: the first of them in order."""
+        return await self._editor.owners(limit=limit)
 
     async def present(
         self, ids: Sequence[UUID], *, user_id: str, agent_id: str | None = None, also_agents: Sequence[str] = ()
@@ -234,6 +322,22 @@ class PlatformEngine:
             query, user_id=scope.user_id, agent_id=scope.agent_id, top_k=limit, vector_timeout_s=vector_timeout_s
         )
 
+    @property
+    def _is_away(self) -> bool:
+        return not self._health.is_usable
+
+    async def _drop_copies(self, entry: OutboxEntry) -> None:
+        """What waited may lie among the embedded memories meanwhile."""
+        assert self._local is not None
+        for position in range(len(entry.messages)):
+            with contextlib.suppress(MemoryNotFoundError):
+                await self._local.delete(memory_id(entry.user_id, entry.key, position), user_id=entry.user_id)
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[AsyncConnection[Any]]:
+        async with asyncio.timeout(self._options.database_timeout_s), self._pool.connection() as connection:
+            yield connection
+
     async def _waiting(self, scope: Scope) -> Waiting:
         """What the platform knows is worth saying even where our own database has a bad day."""
         try:
@@ -241,8 +345,8 @@ class PlatformEngine:
                 return await waiting_for(connection, scope, limit=self._options.unsaved_shown)
         except (DatabaseError, PoolTimeout, TimeoutError) as error:
             logger.warning("memory: what waits cannot be read (%s)", type(error).__name__)
-            return Waiting(())
+            return Waiting()
 
     def _make_saver(self, verbatim: VerbatimSaver) -> PlatformSaver:
         self._copies = Copies(self._pool, verbatim, self._health)
-        return PlatformSaver(self._pool, self._api, self._health, self._options, copies=self._copies)
+        return PlatformSaver(self._pool, self._api, self._health, self._options, self._sweep, copies=self._copies)

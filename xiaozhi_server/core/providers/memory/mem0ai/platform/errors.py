@@ -33,6 +33,10 @@ class PlatformRejectedError(PlatformError):
     """The platform works and does not take this request."""
 
 
+class PlatformUnknownError(PlatformRejectedError):
+    """The platform has nothing with this id."""
+
+
 class UnknownEventError(PlatformRejectedError):
     """The platform does not know this event, or not any more."""
 

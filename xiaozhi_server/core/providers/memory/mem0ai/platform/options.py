@@ -19,8 +19,9 @@ class PlatformSetupError(ValueError):
 class PlatformOptions:
     """An empty `api_key` is looked for in the environment.
 
-    `event_timeout_s`: how long to wait until the platform has made memories of what it took; `unsure_s`: how long a
-    request whose answer was lost may still have its effect.
+    `event_timeout_s`: how long to wait until the platform has made memories of what it took. `unsure_s`: how long to
+    wait for the effect of a request whose answer was lost before it is sent again; for `doubt_s` more it is looked for,
+    and what came twice is deleted.
     """
 
     api_key: str = field(default="", repr=False)
@@ -30,6 +31,9 @@ class PlatformOptions:
     request_timeout_s: float = 15.0
     event_timeout_s: float = 20.0
     unsure_s: float = 20.0
+    doubt_s: float = 2 * 86400.0
+    sweep_pause_s: float = 2.0
+    sweep_longest_pause_s: float = 1800.0
     first_probe_s: float = 0.5
     longest_probe_s: float = 30.0
     refused_probe_s: float = 60.0

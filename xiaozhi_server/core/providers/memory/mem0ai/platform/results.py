@@ -2,12 +2,17 @@
 
 import uuid
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 from ..message import LONGEST_TEXT, storable
 from ..records import FoundMemory, StoredMemory
+from ..rows.history import MemoryEvent
 from ..scope import Scope
+
+# What we attach to whatever we send.
+MARKS = frozenset(("agent_id", "session_id", "send_id", "attempt"))
 
 _NAMESPACE = uuid.UUID("0f4c3e55-53a5-4f0c-9d54-0c1f6c8f6f0d")
 
@@ -24,6 +29,47 @@ def result_ids(results: Iterable[Any]) -> set[uuid.UUID]:
 def send_id_of(memory: StoredMemory) -> str:
     """Under which name it was sent; empty where somebody else sent it."""
     return _text((memory.metadata or {}).get("send_id"))
+
+
+def attempt_of(memory: StoredMemory) -> str:
+    """By which request; empty where it had no name."""
+    return _text((memory.metadata or {}).get("attempt"))
+
+
+def stored_memories(results: Iterable[Any], scope: Scope) -> list[StoredMemory]:
+    return [found.memory for found in found_memories(results, scope)]
+
+
+def without_marks(memory: StoredMemory) -> StoredMemory:
+    """Without what we attach to it: whose it is and where it was said stands beside it."""
+    metadata = {name: value for name, value in (memory.metadata or {}).items() if name not in MARKS}
+    return replace(memory, metadata=metadata or None)
+
+
+def events_of(results: Iterable[Any], id: uuid.UUID, scope: Scope) -> list[MemoryEvent]:
+    """A history, the oldest first; empty where any of it is somebody else's."""
+    lines = [line for line in results if isinstance(line, Mapping)]
+    if any(_text(line.get("user_id")) != scope.user_id for line in lines):
+        return []
+    return [_event(line, id) for line in lines]
+
+
+def _event(line: Mapping[str, Any], id: uuid.UUID) -> MemoryEvent:
+    old, new = _text(line.get("old_memory")), _text(line.get("new_memory"))
+    created_at = _time(line.get("created_at")) or datetime.now(UTC)
+    kind: Literal["ADD", "UPDATE", "DELETE"] = "UPDATE" if old and new else "ADD" if new else "DELETE"
+    return MemoryEvent(
+        id=_id(line.get("id")),
+        memory_id=id,
+        old_memory=old or None,
+        new_memory=new or None,
+        event=kind,
+        created_at=created_at,
+        updated_at=None if kind == "ADD" else _time(line.get("updated_at")),
+        is_deleted=kind == "DELETE",
+        actor_id=None,
+        role="user",
+    )
 
 
 def _memory(result: Mapping[str, Any], scope: Scope) -> FoundMemory | None:

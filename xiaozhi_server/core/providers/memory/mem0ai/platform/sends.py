@@ -12,6 +12,7 @@ from psycopg.rows import DictRow, dict_row
 from ..message import from_json
 from ..saving.outbox import Batch, OutboxEntry
 from ..statements import statement
+from .doubts import Worked
 
 Connection = AsyncConnection[Any]
 
@@ -23,6 +24,7 @@ class Send:
     """A request that was about to leave, `age_s` seconds ago; an empty `event_id`: nobody knows whether it arrived."""
 
     send_id: str
+    attempt: str
     event_id: str
     age_s: float
     keys: frozenset[str]
@@ -42,6 +44,7 @@ async def sends_of(connection: Connection, batch: Batch) -> list[Send]:
     return [
         Send(
             send_id,
+            row["attempt"],
             row["event_id"],
             row["age_s"],
             frozenset(other["key"] for other in rows if other["send_id"] == send_id),
@@ -50,18 +53,20 @@ async def sends_of(connection: Connection, batch: Batch) -> list[Send]:
     ]
 
 
-async def begin(connection: Connection, entries: Sequence[OutboxEntry], send_id: str) -> None:
-    await connection.execute(statement("platform_begin"), _keys(entries) | {"send_id": send_id})
+async def begin(connection: Connection, entries: Sequence[OutboxEntry], send_id: str, attempt: str) -> bool:
+    """False if they are not all ours any more: then nothing may be sent."""
+    names = {"send_id": send_id, "attempt": attempt, "attempts": entries[0].attempts}
+    cursor = await connection.execute(statement("platform_begin"), _keys(entries) | names)
+    return cursor.rowcount == len(entries)
 
 
-async def accepted(connection: Connection, user_id: str, send_id: str, event_id: str) -> None:
-    parameters = {"user_id": user_id, "send_id": send_id, "event_id": event_id}
-    await connection.execute(statement("platform_accepted"), parameters)
+async def accepted(connection: Connection, user_id: str, worked: Worked, event_id: str) -> None:
+    await connection.execute(statement("platform_accepted"), _names(user_id, worked) | {"event_id": event_id})
 
 
-async def unsent(connection: Connection, user_id: str, send_id: str) -> None:
+async def unsent(connection: Connection, user_id: str, worked: Worked) -> None:
     """It is certain that nothing came of it."""
-    await connection.execute(statement("platform_unsent"), {"user_id": user_id, "send_id": send_id})
+    await connection.execute(statement("platform_unsent"), _names(user_id, worked))
 
 
 async def settle(connection: Connection, batch: Batch) -> None:
@@ -75,3 +80,7 @@ def entry_of(row: DictRow) -> OutboxEntry:
 
 def _keys(entries: Sequence[OutboxEntry]) -> dict[str, Any]:
     return {"user_id": entries[0].user_id, "keys": [entry.key for entry in entries]}
+
+
+def _names(user_id: str, worked: Worked) -> dict[str, Any]:
+    return {"user_id": user_id, "send_id": worked.send_id, "attempt": worked.attempt}

@@ -146,10 +146,10 @@ async def unsaved(connection: Connection, scope: Scope, *, limit: int) -> list[O
     return [_entry(row) for row in await _rows(connection, "outbox_unsaved", parameters)]
 
 
-async def forget(connection: Connection, scope: Scope) -> int:
-    cursor = await connection.execute(
-        statement("outbox_forget"), {"user_id": scope.user_id, "agent_id": scope.agent_id}
-    )
+async def forget(connection: Connection, scope: Scope, *, key: str | None = None) -> int:
+    """One entry, or all in scope. Returns how many there were."""
+    parameters = {"user_id": scope.user_id, "agent_id": scope.agent_id, "key": key}
+    cursor = await connection.execute(statement("outbox_forget"), parameters)
     return cursor.rowcount
 
 

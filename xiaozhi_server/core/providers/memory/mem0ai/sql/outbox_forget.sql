@@ -3,4 +3,5 @@ UPDATE memory_outbox
 SET state = 'done', messages = NULL, instruction = '', error = NULL, done_at = now()
 WHERE user_id = %(user_id)s
   AND (%(agent_id)s::text IS NULL OR agent_id = %(agent_id)s)
+  AND (%(key)s::text IS NULL OR key = %(key)s)
   AND state <> 'done'
