@@ -5,11 +5,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from firmware_sim.cloud.extraction.claims import ME, Claim, Reading, Relation
+from firmware_sim.cloud.extraction.claims import ME, WORDS, Claim, Reading, Relation
 from firmware_sim.cloud.extraction.grammar import Grammar
 
 _GRAMMAR = Grammar(Path(__file__).with_name("chinese.txt"))
-_ALIKE, _PETS = _GRAMMAR.alike(), _GRAMMAR.words("pet")
+_ALIKE, _PETS, _SMALL = _GRAMMAR.alike(), *map(_GRAMMAR.words, ("pet", "small"))
 _OPENING, _NO_FACT, _CLAUSE, _ENDED, _STOPPED, _INSTEAD, _FILLING, _TAIL, _MEASURE = map(
     _GRAMMAR.pattern,
     ("opening", "no fact", "clause", "ended", "stopped", "instead", "filling", "tail", "measure"),
@@ -22,7 +22,8 @@ _SOMEBODY = re.compile(rf"(?P<role>{_KIN})(?:[\u3400-\u9fff]{{2}}(?=住在|在|�
 _NAMED = re.compile(r"(?:名字)?(?:叫|名叫|是)")
 _NAME = re.compile(r"(?P<name>[\u3400-\u9fff]{2,3}?)(?=住在|搬到|搬去|喜欢|讨厌|对.+过敏|在.+(?:工作|上班))")
 _WHEN = (("昨天", 1), ("昨晚", 1), ("今天", 0), ("今早", 0), ("前天", 2), ("上周", 7), ("上个星期", 7))
-_I = re.compile(r"^(?:我们家的?|我们的?|我家的?|我的|我)")
+_I = re.compile(r"^(?:我们家的?|我们的?|我家(?!在)的?|我的|我)")
+_HAN = re.compile(r"[\u3400-\u9fff]|\w+", re.ASCII)
 
 
 class _Subject(NamedTuple):
@@ -49,7 +50,13 @@ def chinese_claims(text: str) -> tuple[Claim, ...]:
             subject = _subject(clause.strip(), owner)
             owner = subject.owner
             found += _claims(subject)
-    return tuple(dict.fromkeys(found))
+    return tuple(dict.fromkeys([*found, _in_words(_opened(text), owner)]))
+
+
+def _in_words(told: str, owner: str) -> Claim:
+    is_ended = bool(_ENDED.search(told)) != bool(_STOPPED.search(told))
+    plain = _FILLING.sub("", _ENDED.sub("", _I.sub("", told)))
+    return Claim(owner, WORDS, frozenset(_HAN.findall(plain)) - _SMALL, not is_ended)
 
 
 def _opened(sentence: str) -> str:

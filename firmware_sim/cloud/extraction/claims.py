@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 ME = "I"
+WORDS = "in words"  # what a sentence says in whole, where nothing is understood but its words
 
 Relation = tuple[str, str, str]
 _ENOUGH = 0.6  # of the words of two values, taken together, that they share where they say the same
@@ -47,8 +48,9 @@ def contradicts(new: Sequence[Claim], old: Sequence[Claim]) -> bool:
 
 
 def repeats(new: Sequence[Claim], old: Sequence[Claim]) -> bool:
-    """Whether everything that is new was known: each of its claims is one of the old."""
-    return bool(new) and all(any(_says_the_same(one, other) for other in old) for one in new)
+    """Whether everything that is new was known: in nearly the same words, or each of its claims."""
+    known = [one for one in new if any(_says_the_same(one, other) for other in old)]
+    return any(one.topic == WORDS for one in known) or len(known) >= len(new) - 1 > 0
 
 
 def _pairs(new: Iterable[Claim], old: Iterable[Claim]) -> tuple[list[Claim], list[Claim]]:
@@ -57,7 +59,7 @@ def _pairs(new: Iterable[Claim], old: Iterable[Claim]) -> tuple[list[Claim], lis
 
 
 def _takes_the_place(new: Claim, old: Claim) -> bool:
-    if (new.owner, new.topic) != (old.owner, old.topic):
+    if (new.owner, new.topic) != (old.owner, old.topic) or new.topic == WORDS:
         return False
     if new.holds and old.holds:
         return (new.single or old.single) and bool(new.value) and not new.value & old.value

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from firmware_sim.cloud.extraction.claims import ME, Claim, Reading, Relation
+from firmware_sim.cloud.extraction.claims import ME, WORDS, Claim, Reading, Relation
 from firmware_sim.cloud.extraction.grammar import Grammar
 
 _I = re.IGNORECASE
@@ -68,7 +68,12 @@ def english_claims(text: str) -> tuple[Claim, ...]:
             subject = _subject(clause, owner)
             owner = subject.owner
             found += _claims(subject)
-    return tuple(dict.fromkeys(found))
+    return tuple(dict.fromkeys([*found, _in_words(told, owner)]))
+
+
+def _in_words(told: str, owner: str) -> Claim:
+    is_ended = bool(_ENDED.search(told)) != bool(_STOPPED.search(told))
+    return Claim(owner, WORDS, _value(_ADVERB.sub(" ", told)), not is_ended)
 
 
 def _claims(subject: _Subject) -> Iterator[Claim]:
@@ -94,12 +99,20 @@ def _subject(clause: str, before: str) -> _Subject:
         return _Subject(ME, text[me.end() :])
     if somebody := _SOMEBODY.match(text):
         role, rest = somebody["role"].casefold(), text[somebody.end() :]
-        is_about_me = role in _PETS or bool(_NAMED.match(rest))
+        goes_on = (
+            somebody["of"] or somebody["name"] or _is_verb(rest.split()[0] if rest.strip() else "is", or_like_one=True)
+        )
+        is_about_me = role in _PETS or bool(_NAMED.match(rest)) or not goes_on
         return _Subject(ME, text) if is_about_me else _Subject(_ALIKE.get(role, role), rest)
     first, _, rest = text.partition(" ")
-    if re.match(r"(?:my|our|the|their)\b", text, _I) or re.search(r"\b(?:my|our)\b", rest):
+    if re.match(r"(?:my|our|the|their)\b", text, _I) or re.search(r"\b(?:my|our|their)\b", rest):
         return _Subject(ME, text)
-    if first[:1].isupper() and not _is_verb(first) and _is_verb(rest.partition(" ")[0], or_like_one=True):
+    if (
+        first[:1].isupper()
+        and not _is_verb(first)
+        and not _ADVERB.fullmatch(first)
+        and _is_verb(rest.partition(" ")[0], or_like_one=True)
+    ):
         return _Subject(first.casefold(), rest)
     return _Subject(before, text)
 
@@ -107,7 +120,7 @@ def _subject(clause: str, before: str) -> _Subject:
 def _is_verb(word: str, *, or_like_one: bool = False) -> bool:
     low = word.casefold()
     known = low in _PAST or low in _KNOWN_VERBS or bool(_VERB.fullmatch(low))
-    return known or (or_like_one and low.endswith(("s", "ed")))
+    return known or (or_like_one and low.endswith(("s", "ed", "n't")))
 
 
 def _value(text: str) -> frozenset[str]:
