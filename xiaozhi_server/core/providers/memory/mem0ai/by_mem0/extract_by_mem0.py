@@ -45,7 +45,7 @@ _ANSWER_SHARE = 0.25  # of the context, at most
 _LONGEST_ANSWER_TOKENS = 2000
 _ROOM_USED = 0.85  # tokens are estimated
 _MOST_LOOKED_FOR = 24  # sentences of one part
-_MOST_KNOWN = 20
+_MOST_KNOWN = 40
 _NEAREST = 6
 _UNSAVED = 100
 _MOST_PARTS = 4  # of a batch that one context does not hold, in the time that there is
@@ -138,10 +138,14 @@ class Mem0Extractor:
 
     async def _ask(self, request: Request) -> Added:
         embedder = PortEmbedding(self._embedder, asyncio.get_running_loop(), _AROUND_THE_MODEL_S)
-        added = await self._bridge.run(
-            lambda: add_by_mem0(request, llm=self._llm, embedder=embedder),
-            timeout_s=self._options.timeout_s + _AROUND_THE_MODEL_S,
-        )
+        try:
+            added = await self._bridge.run(
+                lambda: add_by_mem0(request, llm=self._llm, embedder=embedder),
+                timeout_s=self._options.timeout_s + _AROUND_THE_MODEL_S,
+            )
+        except ModelFailedError as error:
+            self._observer.model_called(error.tokens)
+            raise
         self._observer.model_called(added.tokens)
         return added
 

@@ -30,7 +30,11 @@ _BAD_REQUESTS = (400, 413, 422)
 
 
 class ModelFailedError(RuntimeError):
-    """The model was asked and gave nothing that can be used. Never quotes it."""
+    """The model was asked and gave nothing that can be used. Never quotes it. `tokens`: what that cost."""
+
+    def __init__(self, reason: str, tokens: int = 0) -> None:
+        super().__init__(reason)
+        self.tokens = tokens
 
 
 class TooLongError(RuntimeError):
@@ -106,18 +110,17 @@ class _Model:
         try:
             self.answer = read(self._llm.generate_response(messages=self._request.messages(), **options))
         except Exception as error:
-            self.failure = _failure(error)
+            self.failure = _failure(error, _usage.tokens)
             raise
-        finally:
-            self.tokens = _usage.tokens
+        self.tokens = _usage.tokens
         self.verdict = check(self.answer, self._request)
         return as_mem0_reads([one.fact for one in self.verdict.facts])
 
 
-def _failure(error: Exception) -> Exception:
+def _failure(error: Exception, tokens: int) -> Exception:
     if isinstance(error, ModelAnswerError):
-        return ModelFailedError(str(error))
-    return TooLongError() if _is_too_long(error) else ModelFailedError(type(error).__name__)
+        return ModelFailedError(str(error), tokens)
+    return TooLongError() if _is_too_long(error) else ModelFailedError(type(error).__name__, tokens)
 
 
 def _is_too_long(error: Exception) -> bool:

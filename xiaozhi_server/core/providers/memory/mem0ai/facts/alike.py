@@ -10,7 +10,7 @@ from .marks import Marks, marks_of
 
 _SAME_MEANING = 0.9  # beyond it words may come in another order, or a few more of them
 _SAID_SO = 0.6  # enough where the model says that both are one
-_NEAR = 0.45
+_NEAR = 0.25
 _MOST_ADDED = 3
 
 

@@ -1,6 +1,7 @@
 """The guard: what of a model's answer is believed. No number, no name and no word that was not in the talk."""
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -54,7 +55,7 @@ class Verdict:
 def check(answer: Answer, request: Request) -> Verdict:
     talk = _Talk(request)
     most = _FACTS_OF_ANY_TALK + _FACTS_OF_A_SENTENCE * talk.sentences
-    taken = [fact for fact in answer.facts[:most] if len(fact.text) <= LONGEST_FACT]
+    taken = [fact for fact in talk.no_flood(answer.facts[:most]) if len(fact.text) <= LONGEST_FACT]
     checked = [Checked(fact, talk.flag_of(fact), tuple(talk.sources(fact))) for fact in taken if not talk.echoes(fact)]
     is_whole = answer.is_whole and len(taken) == len(answer.facts)
     is_whole = is_whole and not any(one.flag == FOREIGN for one in checked)
@@ -94,6 +95,21 @@ class _Talk:
         """All of the talk where the model did not say which."""
         found = self._request.sources(fact.sources)
         return found or sorted({line.source for line in self._request.lines})
+
+    def no_flood(self, facts: Sequence[Told]) -> list[Told]:
+        """Not more of one message than it can have told."""
+        taken: list[Told] = []
+        counts: Counter[tuple[int, ...]] = Counter()
+        for fact in facts:
+            counts[fact.sources] += 1
+            if counts[fact.sources] <= self._most_of(fact.sources):
+                taken.append(fact)
+        return taken
+
+    def _most_of(self, numbers: Sequence[int]) -> int:
+        lines = [self._request.lines[number - 1] for number in numbers if 0 < number <= len(self._request.lines)]
+        told = sum(len(sentences_of(line.message.content)) for line in lines) if lines else self.sentences
+        return 1 + _FACTS_OF_A_SENTENCE * told
 
     def flag_of(self, fact: Told) -> str:
         if is_order(fact.text):

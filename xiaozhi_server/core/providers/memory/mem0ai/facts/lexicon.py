@@ -48,6 +48,7 @@ SYNONYMS = _groups(
         "tv television",
         "holiday vacation",
         "autumn fall",
+        "allergy allergic",
     )
 )
 SYNONYMS_UNSPACED: Mapping[str, str] = {
@@ -109,7 +110,7 @@ _TOPICS = (
     "colour color|颜色 色",
     "smoke cigarette quit|抽烟 吸烟 戒烟",
     "drink alcohol coffee tea wine beer|喝 酒 咖啡 茶",
-    "drive car bike bicycle bus train commute|开车 车 单车 地铁 公交 上下班",
+    "drive car bike bicycle bus train commute|开车 开1辆 开的是 车 单车 地铁 公交 上下班",
     "study school university college student graduate degree course major|学校 大学 读书 学生 毕业 专业 课",
     "phone number laptop computer email|手机 电话 电脑 邮箱",
     "weigh weight kilo pound diet|体重 公斤 减肥",
