@@ -11,6 +11,7 @@ from typing import Any
 
 from firmware_sim.cloud.extraction import answer_for_memory
 from firmware_sim.cloud.notes import rewritten_notes
+from firmware_sim.cloud.pictures import description
 
 _CJK = re.compile(r"[\u3400-\u9fff]")
 _MEMORY = re.compile(r"<memory>(.*?)</memory>", re.DOTALL)
@@ -59,6 +60,9 @@ class Answer:
 def answer(messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] = ()) -> Answer:
     if messages and messages[-1].get("role") == "tool":
         return Answer(f"The tool answered: {_text(messages[-1])}")
+    seen = description(messages)
+    if seen is not None:
+        return Answer(seen)
     for_memory = answer_for_memory(messages)
     if for_memory is None:
         for_memory = rewritten_notes(messages)

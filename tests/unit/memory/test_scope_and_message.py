@@ -9,10 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xiaozhi_server.core.providers.memory.base import Memory, SpokenMessage
+from xiaozhi_server.core.providers.memory.mem0ai.images import described
 from xiaozhi_server.core.providers.memory.mem0ai.lines import as_lines
 from xiaozhi_server.core.providers.memory.mem0ai.message import (
     LONGEST_TEXT,
     from_json,
+    images_json,
     memory_id,
     to_json,
     worth_keeping,
@@ -230,3 +232,38 @@ async def test_nomem_remembers_nothing() -> None:
     assert await memory.query_memory("teal") == ""
     assert await memory.recall("teal", 5, 1.0) == []
     await memory.close()
+
+
+PICTURE = {"type": "image_url", "image_url": {"url": "https://a/b.png"}}
+
+
+@pytest.mark.parametrize(
+    ("content", "text", "images"),
+    [
+        (PICTURE, "[image]", 1),
+        ([PICTURE], "[image]", 1),
+        ([{"type": "text", "text": "Look:"}, PICTURE, "and", PICTURE], "Look:\n[image]\nand\n[image]", 2),
+        ([{"type": "image_url", "image_url": "https://a/b.png"}], "[image]", 1),
+        ([{"type": "text", "text": "Look"}, {"type": "image_url", "image_url": {"url": 7}}], "Look", 0),
+    ],
+)
+def test_a_mark_stands_for_a_picture(content: Any, text: str, images: int) -> None:
+    (message,) = worth_keeping([{"role": "user", "content": content, "spoken_at": SAID_AT}])
+    assert (message.content, message.images) == (text, ("https://a/b.png",) * images)
+    assert worth_keeping([message]) == [message]
+    pictures = images_json([message])
+    assert from_json(json.loads(to_json([message])), pictures and json.loads(pictures)) == (message,)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("[image]", "[image] a cat"),
+        ("See [image] here", "See [image] a cat here"),
+        ("I wrote [image] myself [image]", "I wrote [image] myself [image]\n[image] a cat"),
+        ("cut of", "cut of\n[image] a cat"),
+    ],
+)
+def test_a_description_stands_where_the_picture_was(content: str, told: str) -> None:
+    message = described(SpokenMessage("user", content, SAID_AT, "Ann", ("https://a/b.png",)), ["a\n cat"])
+    assert message == SpokenMessage("user", told, SAID_AT, "Ann")

@@ -13,15 +13,18 @@ class SpokenMessage:
     `speaker` names the person whose voice was recognised. A content that wraps both, `{"speaker": …, "content": …}`, is
     unwrapped; "unknown" and the like name nobody. What recall brought, and somebody repeats word for word, is not
     remembered again: lines that begin with their time in brackets, and a block `<memory>…</memory>`.
+
+    `images` are the addresses of pictures; in the content a mark `[image]` stands for each.
     """
 
     role: Literal["user", "assistant"]
     content: str
     spoken_at: datetime
     speaker: str | None = None
+    images: tuple[str, ...] = ()
 
 
-# A script may also hand over plain dicts: `role` and `content` (text, or parts of which the texts count), and where it
+# A script may also hand over plain dicts: `role` and `content` (text, or parts: texts and pictures), and where it
 # knows them `spoken_at` (a datetime or its ISO form; else it is now) and `speaker` or `name`.
 AnyMessage = SpokenMessage | Mapping[str, Any]
 

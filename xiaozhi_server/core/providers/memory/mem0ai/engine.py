@@ -49,6 +49,7 @@ from .forgetting.access_log import AccessLog, AccessOptions
 from .forgetting.prune import PruneResult, PruneWatch, Whose, count, prune
 from .forgetting.retention import quality_of
 from .forgetting.step import Forgetting
+from .images import with_seen_images
 from .message import memory_id
 from .metadata import checked_metadata
 from .observe import MemoryObserver, NoObserver, ObservedEmbedder
@@ -58,6 +59,7 @@ from .rows.edit import Editor
 from .rows.history import MemoryEvent
 from .rows.listing import checked_cursor
 from .rows.stats import MemoryStats
+from .saving.describing import Describer, DescribingSaver, in_words
 from .saving.drain import DrainOptions
 from .saving.intake import Intake, IntakeOptions
 from .saving.outbox import DeadLetter, OutboxDepth
@@ -128,6 +130,7 @@ class MemoryEngine:
         reranker: Reranker | None = None,
         rules: AgentRules | None = None,
         adopted: AdoptedTable | None = None,
+        describer: Describer | None = None,
     ) -> None:
         self.observer = observer or NoObserver()
         self._pool = pool
@@ -137,6 +140,7 @@ class MemoryEngine:
         self._make_saver = make_saver
         self._reranker = reranker
         self._adopted = adopted
+        self._describer = describer
         self._saver: VerbatimSaver | None = None
         self._searcher: Searcher | None = None
         self._intake: Intake | None = None
@@ -165,7 +169,9 @@ class MemoryEngine:
         if self._adopted is not None:
             self._contact = FirstContact(self._adopted, self._taker, self._embedder.dimensions)
         options = self._options
-        limits = IntakeOptions(options.drain, options.unsaved_limit, options.database_timeout_s)
+        limits = IntakeOptions(
+            options.drain, options.unsaved_limit, options.database_timeout_s, sees=self._describer is not None
+        )
         self._intake = Intake(self._pool, limits, self.observer, self._searcher)
         if not work:
             return
@@ -173,10 +179,10 @@ class MemoryEngine:
         await self._searcher.start()
         ask = partial(self._searcher.warm_up, Scope(_NOBODY), vector_timeout_s=_WARM_VECTOR_S)
         await warm_up(self._pool, self._embedder, ask, self._options.warm_up_s)
-        saver = self._saver if self._make_saver is None else self._make_saver(self._saver)
+        saver: Saver[Any] = self._saver if self._make_saver is None else self._make_saver(self._saver)
         if isinstance(saver, Learns):
             saver.search_by(self._searcher.search)
-        self._intake.start(saver)
+        self._intake.start(saver if self._describer is None else DescribingSaver(saver, self._describer))
         self._access.start()
         self.maintenance.start(last=Forgetting(self._pool, self._searcher.forget, self._access.flush))
 
@@ -238,10 +244,11 @@ class MemoryEngine:
         expiry = checked_expiry(expires_at)
         if infer:
             raise MemoryInputError("add keeps texts word for word: hand them to enqueue, where a model may read them")
-        key = uuid.uuid4().hex
+        key, sees = uuid.uuid4().hex, self._describer is not None
+        seen = await in_words(self._describer, with_seen_images(checked_messages(messages), sees=sees))
         rows = [
             row_of(message, scope, session, memory_id(user_id, key, position), position, attached, expiry)
-            for position, message in enumerate(checked_messages(messages))
+            for position, message in enumerate(seen)
         ]
         if not rows:
             return []

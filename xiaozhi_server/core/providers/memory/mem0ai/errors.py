@@ -16,6 +16,10 @@ class InvalidTextError(MemoryInputError):
     """No text, or none that could be remembered."""
 
 
+class ImageRefusedError(MemoryInputError):
+    """A picture that cannot be remembered. What was said with it can: hand it in without the picture."""
+
+
 class InvalidMetadataError(MemoryInputError):
     """Metadata that is no JSON object, or too much of it."""
 

@@ -18,6 +18,7 @@ from ..speaker import unwrapped
 from .budget import within_budget
 from .checks import checked_messages
 from .engine_port import RecallEngine
+from .images import without_refused_images
 from .late import LateAnswers
 from .lines import as_lines
 from .message import by_owner
@@ -89,8 +90,8 @@ class Mem0aiMemory:
         transaction: Any = None,
     ) -> None:
         for owner, part in by_owner(self.role_id, checked_messages(messages)).items():
-            await self._engine.enqueue(
-                part,
+            enqueue = partial(
+                self._engine.enqueue,
                 user_id=owner,
                 agent_id=self._agent_id,
                 session_id=session_id,
@@ -98,6 +99,7 @@ class Mem0aiMemory:
                 transaction=transaction,
                 instruction=self._wishes,
             )
+            await without_refused_images(enqueue, part)
             if session_id is not None:
                 self._sessions[owner] = session_id
         logger.debug("memory: accepted %d messages", len(messages))

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..base import AnyMessage, SpokenMessage
 from ..speaker import known_name, unwrapped
+from .images import IMAGE, image_of, images_of
 from .scope import owner_of
 
 LONGEST_TEXT = 8000  # more is no remark but a document; the rest is cut off
@@ -56,10 +57,24 @@ def to_json(messages: Sequence[SpokenMessage]) -> str:
     return json.dumps([_as_dict(message) for message in messages], ensure_ascii=False)
 
 
-def from_json(entries: Sequence[dict[str, Any]]) -> tuple[SpokenMessage, ...]:
+def images_json(messages: Sequence[SpokenMessage]) -> str | None:
+    """The pictures, which are kept beside the texts: a list for each message, or nothing at all."""
+    images = [list(message.images) for message in messages]
+    return json.dumps(images) if any(images) else None
+
+
+def from_json(
+    entries: Sequence[dict[str, Any]], images: Sequence[Sequence[str]] | None = None
+) -> tuple[SpokenMessage, ...]:
     return tuple(
-        SpokenMessage(entry["role"], entry["content"], datetime.fromisoformat(entry["spoken_at"]), entry.get("speaker"))
-        for entry in entries
+        SpokenMessage(
+            entry["role"],
+            entry["content"],
+            datetime.fromisoformat(entry["spoken_at"]),
+            entry.get("speaker"),
+            tuple(shown),
+        )
+        for entry, shown in zip(entries, images or [()] * len(entries), strict=True)
     )
 
 
@@ -76,7 +91,8 @@ def _spoken(message: AnyMessage) -> SpokenMessage | None:
     content, speaker = unwrapped(_text(fields.get("content")))
     speaker = speaker or known_name(_text(fields.get("speaker") or fields.get("name")))
     said = _EVIDENCE.sub("", storable(content)).strip()[:LONGEST_TEXT]
-    return SpokenMessage(role, said, _time(fields.get("spoken_at")), speaker)
+    images = message.images if isinstance(message, SpokenMessage) else images_of(fields.get("content"))
+    return SpokenMessage(role, said, _time(fields.get("spoken_at")), speaker, images)
 
 
 def _fields(message: object) -> Mapping[str, Any]:
@@ -89,11 +105,11 @@ def _fields(message: object) -> Mapping[str, Any]:
 
 
 def _text(content: object) -> str:
-    """Plain text, or the texts among the parts of a message; pictures and calls of tools have none."""
+    """Plain text, or the texts among the parts of a message with marks for pictures; calls of tools have none."""
     if isinstance(content, str):
         return content
     if isinstance(content, Mapping):
-        return _text(content.get("text"))
+        return IMAGE if image_of(content) else _text(content.get("text"))
     if isinstance(content, list | tuple):
         return "\n".join(filter(None, (_text(part) for part in content if isinstance(part, str | Mapping))))
     return ""

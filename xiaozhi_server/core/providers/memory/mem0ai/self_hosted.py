@@ -19,6 +19,7 @@ from ..base import AgentRules
 from .adopting.contact import AdoptedTable
 from .adopting.foreign_table import ForeignTable, NotAdoptableError
 from .by_mem0.bridge import Mem0Bridge
+from .by_mem0.describe_by_mem0 import Mem0Describer, details_of, sees
 from .by_mem0.extract_by_mem0 import ExtractingSaver, ExtractionOptions, Mem0Extractor
 from .by_mem0.mem0_add import count_tokens, leave_room
 from .by_mem0.mem0_parts import (
@@ -141,6 +142,7 @@ class _Opening:
         self._options = options
         self._opened = opened
         self._bridge = Mem0Bridge(around.folder, threads=options.threads)
+        self._llm: Any = None
 
     async def embedder(self) -> Embedder:
         embedder = await self._chosen_embedder(self._parts.get("embedder"))
@@ -187,6 +189,7 @@ class _Opening:
             reranker=reranker,
             rules=around.rules,
             adopted=await self._adopted(),
+            describer=await self._describer(),
         )
 
     async def _adopted(self) -> AdoptedTable | None:
@@ -222,16 +225,34 @@ class _Opening:
             extraction=self._options.extraction,
             reranker=reranker,
             observer=self._around.observer,
+            describer=await self._describer(),
+        )
+
+    async def _describer(self) -> Mem0Describer | None:
+        """Who sees the pictures, if the model is set up for that."""
+        part = self._parts.get("llm")
+        if part is None or not sees(part):
+            return None
+        llm = await self._model(part)
+        return Mem0Describer(
+            self._bridge, llm, details_of(part.config), self._options.extraction, self._around.observer
         )
 
     async def _extractor(self, embedder: Embedder) -> Mem0Extractor:
         around, options, observer = self._around, self._options.extraction, self._around.observer
-        llm = await self._run(lambda: open_llm(self._parts["llm"], timeout_s=options.timeout_s))
-        count_tokens(llm)
-        leave_room(llm, options.answer_tokens)
-        self._opened.push_async_callback(self._close, llm, self._bridge)
+        llm = await self._model(self._parts["llm"])
         observed = ObservedEmbedder(embedder, observer)
         return Mem0Extractor(self._bridge, llm, observed, around.pool, options, observer)
+
+    async def _model(self, part: Part) -> Any:
+        """The language model, opened once."""
+        if self._llm is None:
+            options = self._options.extraction
+            self._llm = llm = await self._run(lambda: open_llm(part, timeout_s=options.timeout_s))
+            count_tokens(llm)
+            leave_room(llm, options.answer_tokens)
+            self._opened.push_async_callback(self._close, llm, self._bridge)
+        return self._llm
 
     async def _reranker(self) -> Reranker | None:
         part, options = self._parts.get("reranker"), self._options.rerank

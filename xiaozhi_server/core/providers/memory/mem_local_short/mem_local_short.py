@@ -4,11 +4,13 @@ import asyncio
 import logging
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, time
+from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from ..base import AnyMessage, Memory
 from ..mem0ai.checks import checked_messages
+from ..mem0ai.images import without_refused_images
 from ..mem0ai.lines import as_lines
 from ..mem0ai.message import by_owner
 from ..mem0ai.recall.words import tokens_of
@@ -56,8 +58,8 @@ class LocalShortMemory:
         transaction: Any = None,
     ) -> None:
         for owner, part in by_owner(self.role_id, checked_messages(messages)).items():
-            await self._engine.enqueue(
-                part,
+            enqueue = partial(
+                self._engine.enqueue,
                 user_id=owner,
                 agent_id=self._agent_id,
                 session_id=session_id,
@@ -65,6 +67,7 @@ class LocalShortMemory:
                 transaction=transaction,
                 instruction=self._instruction,
             )
+            await without_refused_images(enqueue, part)
             if session_id is not None:
                 self._sessions[owner] = session_id
 

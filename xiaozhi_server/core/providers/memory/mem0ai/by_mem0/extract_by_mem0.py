@@ -105,6 +105,8 @@ class Mem0Extractor:
         self._search = search
 
     async def extract(self, batch: Batch) -> Learned:
+        if any(message.images for entry in batch for message in entry.messages):
+            raise ModelFailedError("a picture could not be described")
         learner = Learner(batch, multilingual=self._embedder.multilingual)
         known = await self._known_to(batch)
         tokens = int((self._options.context_tokens - self._options.answer_tokens) * _ROOM_USED)

@@ -6,11 +6,11 @@ Blocks: runs in the bridge's threads.
 
 import asyncio
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -19,6 +19,8 @@ from ..facts.answer import Answer, ModelAnswerError, as_mem0_reads, read
 from ..facts.check import Verdict, check
 from ..facts.request import Request
 from .mem0_payload import Row, row_of
+
+T = TypeVar("T")
 
 # Whose memories are compared is decided before: mem0's own rule for names would refuse some of them.
 _OWNER = "owner"
@@ -127,6 +129,12 @@ def _is_too_long(error: Exception) -> bool:
     """Services say it with a code of their own or in words."""
     said = f"{getattr(error, 'code', '')} {error}".casefold()
     return getattr(error, "status_code", None) in _BAD_REQUESTS and any(words in said for words in _TOO_LONG)
+
+
+def used_tokens(ask: Callable[[], T]) -> tuple[T, int]:
+    """What was answered, and how many tokens that took, as far as the model tells."""
+    _usage.tokens = 0
+    return ask(), _usage.tokens
 
 
 class _Usage(threading.local):

@@ -23,6 +23,7 @@ from ..embedding.embed import Embedder
 from ..engine import LEDGER, EngineOptions, Filters
 from ..errors import InvalidTextError
 from ..filters import parse
+from ..images import with_seen_images
 from ..message import memory_id
 from ..metadata import checked_metadata, merged
 from ..observe import MemoryObserver, NoObserver, ObservedEmbedder
@@ -32,8 +33,10 @@ from ..rows.edit import checked_text, existing
 from ..rows.history import MemoryEvent
 from ..rows.listing import checked_cursor
 from ..saving import outbox
+from ..saving.describing import Describer, DescribingSaver, in_words
 from ..saving.intake import Intake, IntakeOptions
 from ..saving.outbox import DeadLetter, OutboxDepth
+from ..saving.saver import Saver
 from ..saving.verbatim import row_of
 from ..scope import Scope
 from ..sharing import shares
@@ -68,6 +71,7 @@ class OtherStoreEngine:
         extraction: ExtractionOptions | None = None,
         reranker: Reranker | None = None,
         observer: MemoryObserver | None = None,
+        describer: Describer | None = None,
     ) -> None:
         self.observer = observer or NoObserver()
         self._pool = pool
@@ -78,7 +82,9 @@ class OtherStoreEngine:
         self._saver = OtherSaver(store, observed, extractor, extraction or ExtractionOptions())
         self._searcher = OtherSearcher(pool, store, observed, self._options.search)
         self._shares = shares.Shares(self._connection)
-        limits = IntakeOptions(self._options.drain, self._options.unsaved_limit, self._options.database_timeout_s)
+        self._describer = describer
+        options, sees = self._options, describer is not None
+        limits = IntakeOptions(options.drain, options.unsaved_limit, options.database_timeout_s, sees=sees)
         self._intake = Intake(pool, limits, self.observer)
 
     async def start(self, *, work: bool = True) -> None:
@@ -87,7 +93,8 @@ class OtherStoreEngine:
             await apply_migrations(connection, MIGRATIONS, ledger=LEDGER)
         self._saver.search_by(self._searcher.search)
         if work:
-            self._intake.start(self._saver)
+            saver: Saver[Any] = self._saver
+            self._intake.start(saver if self._describer is None else DescribingSaver(saver, self._describer))
         logger.info("memory: kept in %s, which lacks: %s", self.store.provider, "; ".join(self.lacks))
 
     async def stop(self, deadline_s: float) -> None:
@@ -147,9 +154,11 @@ class OtherStoreEngine:
         scope, session = Scope(user_id, agent_id, run_id), checks.checked_session(session_id)
         attached = None if metadata is None else without_taken_names(checked_metadata(metadata).value)
         expiry, key = checks.checked_expiry(expires_at), uuid.uuid4().hex
+        sees = self._describer is not None
+        seen = await in_words(self._describer, with_seen_images(checks.checked_messages(messages), sees=sees))
         rows = [
             row_of(message, scope, session, memory_id(user_id, key, position), position, attached, expiry)
-            for position, message in enumerate(checks.checked_messages(messages))
+            for position, message in enumerate(seen)
         ]
         await self.store.insert(await self._saver.found_by(rows))
         return rows

@@ -12,6 +12,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from ...base import AnyMessage
 from ..checks import checked_messages, checked_session
+from ..images import with_seen_images
 from ..observe import MemoryObserver
 from ..scope import Scope, checked_id
 from ..wishes import Wishes
@@ -27,11 +28,12 @@ _DEAD_LETTERS_MAX = 10_000
 
 @dataclass(frozen=True, slots=True)
 class IntakeOptions:
-    """`unsaved_limit` bounds an owner's outbox."""
+    """`unsaved_limit` bounds an owner's outbox. `sees`: the saver gives pictures a description."""
 
     drain: DrainOptions
     unsaved_limit: int = 2000
     database_timeout_s: float = 10.0
+    sees: bool = False
 
 
 class Watcher(Protocol):
@@ -89,7 +91,7 @@ class Intake:
         scope = Scope(user_id, agent_id)
         session = checked_session(session_id)
         name = checked_id("key", key) if key else uuid.uuid4().hex
-        kept = tuple(checked_messages(messages))
+        kept = tuple(with_seen_images(checked_messages(messages), sees=self._options.sees))
         if not kept:
             return False
         wishes = Wishes.of(instruction) if self._gathers else Wishes()

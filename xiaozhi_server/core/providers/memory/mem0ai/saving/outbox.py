@@ -13,7 +13,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import DictRow, dict_row
 
 from ...base import SpokenMessage
-from ..message import from_json, to_json
+from ..message import from_json, images_json, to_json
 from ..scope import Scope
 from ..statements import statement
 from ..wishes import Wishes
@@ -78,6 +78,7 @@ async def put(connection: Connection, entry: OutboxEntry, *, limit: int) -> bool
         "agent_id": entry.agent_id,
         "session_id": entry.session_id,
         "messages": to_json(entry.messages),
+        "images": images_json(entry.messages),
         "chars": sum(len(message.content) for message in entry.messages),
         "instruction": entry.wishes.as_text(),
         "limit": limit,
@@ -180,7 +181,7 @@ def _entry(row: DictRow) -> OutboxEntry:
         row["key"],
         row["agent_id"],
         row["session_id"],
-        from_json(row["messages"]),
+        from_json(row["messages"], row.get("images")),
         row["attempts"],
         Wishes.from_text(row["instruction"]),
     )

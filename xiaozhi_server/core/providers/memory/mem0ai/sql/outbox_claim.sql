@@ -44,5 +44,5 @@ SET attempts = entry.attempts + 1,
     due_at = now() + make_interval(secs => %(lease_s)s)
 FROM closed
 WHERE entry.user_id = closed.user_id AND entry.seq = ANY (closed.seqs) AND entry.state = 'waiting'
-RETURNING entry.user_id, entry.key, entry.agent_id, entry.session_id, entry.messages, entry.attempts,
+RETURNING entry.user_id, entry.key, entry.agent_id, entry.session_id, entry.messages, entry.images, entry.attempts,
           entry.instruction, entry.batch, entry.seq

@@ -7,8 +7,9 @@ WITH waiting AS (
         LIMIT %(limit)s
     ) AS unsaved
 ), added AS (
-    INSERT INTO memory_outbox (user_id, key, agent_id, session_id, messages, chars, instruction)
-    SELECT %(user_id)s, %(key)s, %(agent_id)s, %(session_id)s, %(messages)s::jsonb, %(chars)s, %(instruction)s
+    INSERT INTO memory_outbox (user_id, key, agent_id, session_id, messages, images, chars, instruction)
+    SELECT %(user_id)s, %(key)s, %(agent_id)s, %(session_id)s, %(messages)s::jsonb, %(images)s::jsonb, %(chars)s,
+           %(instruction)s
     FROM waiting
     WHERE waiting.entries < %(limit)s
     ON CONFLICT (user_id, key) DO NOTHING

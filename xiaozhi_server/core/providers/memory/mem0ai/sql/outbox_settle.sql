@@ -5,6 +5,6 @@ WITH ours AS (
     FOR UPDATE
 )
 UPDATE memory_outbox
-SET state = 'done', messages = NULL, instruction = '', error = NULL, done_at = now()
+SET state = 'done', messages = NULL, images = NULL, instruction = '', error = NULL, done_at = now()
 WHERE user_id = %(user_id)s AND key = ANY (%(keys)s) AND (SELECT count(*) FROM ours) = cardinality(%(keys)s::text[])
 RETURNING key
