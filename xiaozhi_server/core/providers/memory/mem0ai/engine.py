@@ -17,7 +17,7 @@ from typing import Any, Literal, TypeVar
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
-from ..base import AgentRules, AnyMessage, Memory, MemoryRules
+from ..base import AgentRules, AnyMessage, MemoryRules
 from ..migrate import apply_migrations
 from .adopting.contact import AdoptedTable, FirstContact
 from .adopting.conversion import AdoptionOptions, AdoptionReport, Conversion
@@ -300,13 +300,12 @@ class MemoryEngine:
         await self._meet_if_possible(scope)
         found = await reranked(self._reranker, asked, limit, lambda most: search(top_k=most))
         if counts:
-            self._access.note(user_id, ((one.memory.id, quality_of(one.score)) for one in found), self._clock())
-        self._reads.count(scope, found)
+            self.recalled(found, user_id=user_id)
         return found
 
-    def recalled(self, memories: Sequence[Memory], *, user_id: str) -> None:
+    def recalled(self, found: Sequence[FoundMemory], *, user_id: str) -> None:
         """These were used as an answer, and so they fade later. It is written down in the background."""
-        qualities = ((uuid.UUID(one.id), quality_of(one.score)) for one in memories)
+        qualities = ((one.memory.id, _quality(one)) for one in found)
         self._access.note(checked_id("user_id", user_id), qualities, self._clock())
 
     async def get(self, id: str | uuid.UUID, *, user_id: str) -> StoredMemory | None:
@@ -516,6 +515,11 @@ def _whose(user_id: str | None, agent_id: str | None, everybody: MemoryRules | N
         if value is not None:
             checked_id(name, value)
     return Whose(user_id, agent_id, everybody=everybody)
+
+
+def _quality(found: FoundMemory) -> float:
+    """How well it fitted, in meaning or as a whole: a score is low where the words of the question are missing."""
+    return max(quality_of(found.score), quality_of(found.semantic_score))
 
 
 def _started(part: T | None) -> T:

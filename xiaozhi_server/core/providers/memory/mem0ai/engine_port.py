@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 from uuid import UUID
 
-from ..base import AnyMessage, Memory
+from ..base import AnyMessage
 from .observe import MemoryObserver
 from .records import FoundMemory
 from .wishes import Wishes
@@ -46,7 +46,7 @@ class RecallEngine(Protocol):
         """The memories that fit best, the best first; with `also_agents` also what those heard of this owner."""
         ...
 
-    def recalled(self, memories: Sequence[Memory], *, user_id: str) -> None:
+    def recalled(self, found: Sequence[FoundMemory], *, user_id: str) -> None:
         """These were used as an answer. Takes no time."""
         ...
 

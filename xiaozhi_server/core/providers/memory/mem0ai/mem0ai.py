@@ -196,9 +196,10 @@ class Mem0aiMemory:
 
     def _note_recalled(self, found: Sequence[FoundMemory], memories: Sequence[Memory]) -> None:
         """To each owner what of theirs was told."""
-        owner_of_memory = {str(one.memory.id): one.memory.user_id for one in found}
-        for owner in dict.fromkeys(owner_of_memory.values()):
-            self._engine.recalled([one for one in memories if owner_of_memory[one.id] == owner], user_id=owner)
+        told = {memory.id for memory in memories}
+        for owner in dict.fromkeys(one.memory.user_id for one in found):
+            theirs = [one for one in found if one.memory.user_id == owner and str(one.memory.id) in told]
+            self._engine.recalled(theirs, user_id=owner)
 
     def _answer(self, search: _Search) -> list[FoundMemory] | None:
         """None where it failed."""

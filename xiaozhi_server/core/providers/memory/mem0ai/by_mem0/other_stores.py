@@ -16,7 +16,7 @@ from typing import Any, Literal
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
-from ...base import AnyMessage, Memory
+from ...base import AnyMessage
 from ...migrate import apply_migrations
 from .. import checks
 from ..embedding.embed import Embedder
@@ -281,7 +281,7 @@ class OtherStoreEngine:
     def prefetch(self, user_id: str) -> None:
         """Nothing of such a store can be made ready."""
 
-    def recalled(self, memories: Sequence[Memory], *, user_id: str) -> None:
+    def recalled(self, found: Sequence[FoundMemory], *, user_id: str) -> None:
         """Such a store keeps no trace of it."""
 
     async def present(

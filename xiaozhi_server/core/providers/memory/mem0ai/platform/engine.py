@@ -17,7 +17,7 @@ from psycopg import AsyncConnection
 from psycopg import Error as DatabaseError
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
-from ...base import AnyMessage, Memory
+from ...base import AnyMessage
 from ...migrate import apply_migrations
 from ..checks import checked_limit, checked_query
 from ..engine import LEDGER, Filters, MakeSaver, MemoryEngine
@@ -202,7 +202,7 @@ class PlatformEngine:
         known += waiting.fitting(asked, but_not={send_id_of(one.memory) for one in known})
         return sorted(known, key=lambda one: one.score, reverse=True)[:limit]
 
-    def recalled(self, memories: Sequence[Memory], *, user_id: str) -> None:
+    def recalled(self, found: Sequence[FoundMemory], *, user_id: str) -> None:
         """What becomes of memories there is the platform's business."""
 
     async def get(self, id: str | UUID, *, user_id: str) -> StoredMemory | None:
