@@ -16,7 +16,7 @@ from typing import Any
 from psycopg import Error
 from psycopg_pool import PoolTimeout
 
-from . import cli_memory_prune
+from . import cli_memory_prune, cli_memory_things
 from .cli_database import opened_database
 from .cli_memory_adopt import ADOPT, adopt, parts_for_adoption
 from .cli_memory_command import (
@@ -228,6 +228,7 @@ ACTIONS: dict[str, Callable[[Command], Awaitable[None]]] = {
     "reembed": _reembed,
     ADOPT: adopt,
     **cli_memory_prune.ACTIONS,
+    **cli_memory_things.ACTIONS,
 }
 
 
@@ -240,7 +241,15 @@ def _told(run: StepRun) -> str:
 
 def _row(memory: StoredMemory) -> tuple[str, ...]:
     who = memory.speaker or memory.role
-    return str(memory.id), local(memory.created_at), memory.agent_id or "-", who, line(memory.text)
+    return str(memory.id), local(memory.created_at), memory.agent_id or "-", who, line(memory.text) + _marks(memory)
+
+
+def _marks(memory: StoredMemory) -> str:
+    """What there is to know of a memory before it is believed."""
+    until = "" if memory.valid_to is None else f" (until {local(memory.valid_to)[:10]})"
+    replaced = " (replaced)" if memory.superseded_by is not None else ""
+    flag = f" ({shown(memory.flag)})" if memory.flag else ""
+    return f"{until}{replaced}{flag}"
 
 
 def _as_dict(memory: StoredMemory) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from .cli_memory_adopt_options import add_adopt
 from .cli_memory_prune_options import add_prune
+from .cli_memory_things_options import add_things
 
 
 def add_memory(commands: Any, add_options: Callable[[argparse.ArgumentParser], None]) -> None:
@@ -35,6 +36,7 @@ def add_memory(commands: Any, add_options: Callable[[argparse.ArgumentParser], N
     delete.add_argument("ids", nargs="*", metavar="ID", help="see `memory list`")
     delete.add_argument("--all", action="store_true", help="all of this owner, or with --agent all of one agent")
     delete.add_argument("--yes", action="store_true", help="do not ask")
+    add_things(scoped)
     add_prune(action, scoped)
     action("stats", "owners, memories, sizes, and what waits to be saved")
     action("reembed", "after a change of the embedder: make the vectors of all memories again")

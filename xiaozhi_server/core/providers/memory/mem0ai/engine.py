@@ -69,6 +69,7 @@ from .scope import Scope, checked_id
 from .sharing.reads import SharedReads
 from .sharing.shares import AuditLine, Share, Shares
 from .statements import MIGRATIONS
+from .things.door import KnowsThings
 from .wishes import Wishes
 
 logger = logging.getLogger(__name__)
@@ -111,7 +112,7 @@ class EngineOptions:
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
 
 
-class MemoryEngine:
+class MemoryEngine(KnowsThings):
     """The pool, the embedder and the executor belong to the caller, who also closes them.
 
     `rules` tells what each agent wants done with its memories in the course of time. What else is to be done every day
@@ -327,7 +328,10 @@ class MemoryEngine:
         top_k: int = 100,
         cursor: str | None = None,
     ) -> list[StoredMemory]:
-        """This owner's memories, the newest first; with `cursor_of` the last one, those behind it."""
+        """This owner's memories, the newest first; with `cursor_of` the last one, those behind it.
+
+        What is not true any more is among them; what a summary stands for only with a filter for `compressed_into`.
+        """
         scope = Scope(user_id, agent_id, run_id)
         wanted, limit, after = parse_filter(filters), checked_limit(top_k, _LISTED_MAX), checked_cursor(cursor)
         await self._meet_if_possible(scope)

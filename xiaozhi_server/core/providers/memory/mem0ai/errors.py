@@ -40,6 +40,27 @@ class InvalidCursorError(MemoryInputError):
     """A cursor that `cursor_of` did not make."""
 
 
+class NameTakenError(MemoryInputError):
+    """Two things of one agent cannot have the same name."""
+
+    def __init__(self) -> None:
+        super().__init__("another person or thing has this name: merge the two, or choose another name")
+
+
+class ThingNotFoundError(MemoryInputError):
+    """This owner knows nobody and nothing with that id."""
+
+    def __init__(self) -> None:
+        super().__init__("this owner has no person or thing with that id")
+
+
+class RelationNotFoundError(MemoryInputError):
+    """This owner has no relation with that id."""
+
+    def __init__(self) -> None:
+        super().__init__("this owner has no relation with that id")
+
+
 class MemoryNotFoundError(MemoryInputError):
     """This owner has no memory with that id: there is none, or it is somebody else's, and nobody is told which."""
 

@@ -6,8 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ..recall.folding import folded
+from ..recall.things import SELF
 
-SELF = "self"  # the key of the owner
+__all__ = ["SELF", "KnownThing", "key_of", "relation_id", "thing_id", "with_key"]
+
 _NAMESPACE = uuid.UUID("5a0c2f5e-6a63-4d1f-9d36-1b7a0f6f9c11")
 _SPEAKER = frozenset(
     {"i", "me", "myself", "self", "user", "the user", "speaker", "the speaker", "我", "自己", "本人", "用户"}

@@ -47,9 +47,14 @@ def checked_cursor(cursor: object) -> Position | None:
 async def page(
     connection: Connection, scope: Scope, wanted: Filter, *, after: Position | None, limit: int
 ) -> list[StoredMemory]:
-    """The newest that fit, those that were said at the same moment in the order of their ids. None that has expired."""
+    """The newest that fit, those that were said at the same moment in the order of their ids.
+
+    None that has expired, and none that a summary stands for unless the filter asks for those.
+    """
     condition, parameters = wanted.sql()
     which = f"{_NOT_EXPIRED} AND {condition}"
+    if "compressed_into" not in wanted.fields:
+        which += " AND compressed_into IS NULL"
     if after is not None:
         which += " AND (created_at, id) < (%(after_time)s::timestamptz, %(after_id)s::uuid)"
         parameters |= {"after_time": after[0], "after_id": after[1]}
