@@ -23,6 +23,7 @@ from .cli_memory_command import (
     OWNERS_SHOWN,
     Command,
     CommandError,
+    KeptCommand,
     confirm,
     line,
     local,
@@ -30,23 +31,28 @@ from .cli_memory_command import (
     print_table,
     progress,
 )
+from .cli_memory_platform import command_options, opened_platform
 from .cli_output import failed, shown
 from .core.providers.memory.base import SpokenMessage
 from .core.providers.memory.mem0ai.by_mem0.mem0_parts import ProviderConfigError
 from .core.providers.memory.mem0ai.daily.runs import StepRun
 from .core.providers.memory.mem0ai.embedding.embed_openai import EmbedderError
-from .core.providers.memory.mem0ai.engine import MemoryEngine
+from .core.providers.memory.mem0ai.engine import EngineOptions, MemoryEngine
 from .core.providers.memory.mem0ai.errors import MemoryInputError, MemoryNotFoundError
+from .core.providers.memory.mem0ai.finding.search import SearchOptions
+from .core.providers.memory.mem0ai.platform.errors import PlatformError
 from .core.providers.memory.mem0ai.records import StoredMemory
 from .core.providers.memory.mem0ai.saving.outbox import DeadLetter
-from .core.providers.memory.mem0ai.self_hosted import SelfHosted, Surroundings, open_self_hosted
+from .core.providers.memory.mem0ai.self_hosted import SelfHosted, SelfHostedOptions, Surroundings, open_self_hosted
 from .logs import setup_console_warnings
-from .memory_plan import plan_memory
+from .memory_plan import MemoryPlan, plan_memory
 from .settings import Settings, choose_providers
-from .store.database import DatabaseError, DatabaseOptions
+from .store.database import DatabaseError
 from .store.embedded import EmbeddedPostgresError
 
 _LARGEST_INPUT = 1_000_000
+# Whoever waits at a terminal wants the right answer: the embedder has yet to be loaded.
+_PATIENT = EngineOptions(search=SearchOptions(timeout_s=60.0, vector_timeout_s=60.0))
 
 
 def run_memory(settings: Settings, chosen: argparse.Namespace) -> int:
@@ -56,26 +62,31 @@ def run_memory(settings: Settings, chosen: argparse.Namespace) -> int:
         asyncio.run(_run(settings, chosen))
     except (DatabaseError, EmbeddedPostgresError, CommandError, MemoryInputError) as problem:
         return failed(str(problem))
+    except PlatformError as problem:
+        return failed(f"Mem0's platform did not do it ({problem}): see Memory.mem0ai, and try again")
     except (Error, PoolTimeout, TimeoutError) as problem:
         return failed(f"the database did not do it ({type(problem).__name__}): see database.url")
     return 0
 
 
 async def _run(settings: Settings, chosen: argparse.Namespace) -> None:
-    async with _opened_engine(settings, chosen.action) as engine:
+    """Without a worker and a model: what waits in the outbox is the server's to save."""
+    plan = plan_memory(choose_providers(settings)["Memory"])
+    kept = KEEPER_ACTIONS.get(chosen.action)
+    if plan.platform is not None:
+        where = "there" if kept is not None else "in your own database"
+        sys.stderr.write(f"Mem0's platform keeps the memories: this is what lies {where}.\n")
+        if kept is not None:
+            async with opened_platform(settings, plan) as platform:
+                await kept(KeptCommand(platform, chosen))
+            return
+    async with _opened_engine(settings, plan, chosen.action) as engine:
         await ACTIONS[chosen.action](Command(engine, chosen))
 
 
 @asynccontextmanager
-async def _opened_engine(settings: Settings, action: str) -> AsyncIterator[MemoryEngine]:
-    """Without a worker and a model: what waits in the outbox is the server's to save."""
-    plan = plan_memory(choose_providers(settings)["Memory"])
-    if plan.keeper == "platform":
-        sys.stderr.write("Mem0's platform keeps the memories: this is what lies in your own database.\n")
-    options = DatabaseOptions(
-        pool_min=1, pool_max=2, pool_wait_s=settings.database.start_timeout_s, statement_timeout_s=0
-    )
-    async with opened_database(settings, options) as database:
+async def _opened_engine(settings: Settings, plan: MemoryPlan, action: str) -> AsyncIterator[MemoryEngine]:
+    async with opened_database(settings, command_options(settings)) as database:
         with ThreadPoolExecutor(2) as executor:
             parts = parts_for_adoption(plan.parts) if action == ADOPT else plan.parts
             hosted = await _opened_parts(parts, database.pool, executor, Path(settings.data_dir))
@@ -93,12 +104,12 @@ async def _opened_parts(given: Mapping[str, Any], pool: Any, executor: Executor,
     parts = {name: part for name, part in given.items() if name in ("embedder", "vector_store", "adopt")}
     around = Surroundings(pool, executor, executor, folder=data_dir / "mem0", cache_dir=data_dir / "cache")
     try:
-        return await open_self_hosted(parts, around)
+        return await open_self_hosted(parts, around, SelfHostedOptions(engine=_PATIENT))
     except (ProviderConfigError, EmbedderError) as problem:
         raise CommandError(f"Memory.mem0ai: {problem}") from None
 
 
-async def _list(command: Command) -> None:
+async def _list(command: KeptCommand) -> None:
     chosen = command.chosen
     owner = await command.owner()
     memories = await command.engine.get_all(user_id=owner, agent_id=chosen.agent, top_k=chosen.limit)
@@ -108,7 +119,7 @@ async def _list(command: Command) -> None:
         print_table(("ID", "SAID", "AGENT", "WHO", "TEXT"), [_row(memory) for memory in memories])
 
 
-async def _search(command: Command) -> None:
+async def _search(command: KeptCommand) -> None:
     chosen = command.chosen
     owner = await command.owner()
     hits = await command.engine.search(chosen.query, user_id=owner, agent_id=chosen.agent, top_k=chosen.limit)
@@ -133,7 +144,7 @@ async def _add(command: Command) -> None:
         print(f"{memories[0].id} is remembered for {shown(owner)}")
 
 
-async def _delete(command: Command) -> None:
+async def _delete(command: KeptCommand) -> None:
     chosen = command.chosen
     if chosen.all == bool(chosen.ids):
         raise CommandError("memory delete needs either ids (see `memory list`) or --all")
@@ -145,14 +156,14 @@ async def _delete(command: Command) -> None:
         print(f"{count} deleted")
 
 
-async def _delete_all(command: Command, owner: str) -> int:
+async def _delete_all(command: KeptCommand, owner: str) -> int:
     agent = command.chosen.agent
     whose = shown(owner) + (f" and agent {shown(agent)}" if agent else "")
     confirm(command, f"Delete all memories of {whose}?")
     return await command.engine.delete_all(user_id=owner, agent_id=agent)
 
 
-async def _delete_some(command: Command, owner: str) -> int:
+async def _delete_some(command: KeptCommand, owner: str) -> int:
     """All of them are looked up first: where one is unknown, none is deleted."""
     memories = [await command.engine.get(id, user_id=owner) for id in command.chosen.ids]
     agent = command.chosen.agent
@@ -218,11 +229,15 @@ async def _reembed(command: Command) -> None:
         print(f"{count} memories have new vectors" if count else "all memories have vectors of the present embedder")
 
 
-ACTIONS: dict[str, Callable[[Command], Awaitable[None]]] = {
+# What can be done wherever the memories lie.
+KEEPER_ACTIONS: dict[str, Callable[[KeptCommand], Awaitable[None]]] = {
     "list": _list,
     "search": _search,
-    "add": _add,
     "delete": _delete,
+}
+ACTIONS: dict[str, Callable[[Command], Awaitable[None]]] = {
+    **KEEPER_ACTIONS,
+    "add": _add,
     "stats": _stats,
     "dead": _dead,
     "reembed": _reembed,

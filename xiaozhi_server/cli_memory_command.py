@@ -6,10 +6,12 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
+from uuid import UUID
 
 from .cli_output import shown, table
 from .core.providers.memory.mem0ai.engine import MemoryEngine
+from .core.providers.memory.mem0ai.records import FoundMemory, StoredMemory
 
 OWNERS_SHOWN = 20
 _LONGEST_LINE = 100
@@ -19,11 +21,29 @@ class CommandError(Exception):
     """The command cannot be done; the text says why, for the person at the terminal."""
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
-    """One call: what was asked, and the engine to do it with."""
+class Keeper(Protocol):
+    """Who keeps memories, as far as looking them up and deleting them goes: our own database, or Mem0's platform."""
 
-    engine: MemoryEngine
+    async def owners(self, *, limit: int) -> list[str]: ...
+
+    async def get(self, id: str | UUID, *, user_id: str) -> StoredMemory | None: ...
+
+    async def get_all(self, *, user_id: str, agent_id: str | None = None, top_k: int = 100) -> list[StoredMemory]: ...
+
+    async def search(
+        self, query: str, *, user_id: str, agent_id: str | None = None, top_k: int = 20
+    ) -> list[FoundMemory]: ...
+
+    async def delete(self, id: str | UUID, *, user_id: str) -> None: ...
+
+    async def delete_all(self, *, user_id: str, agent_id: str | None = None) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class KeptCommand:
+    """One call: what was asked, and who keeps what it is about."""
+
+    engine: Keeper
     chosen: argparse.Namespace
 
     async def owner(self) -> str:
@@ -40,7 +60,14 @@ class Command:
         return owners[0]
 
 
-def confirm(command: Command, question: str) -> None:
+@dataclass(frozen=True, slots=True)
+class Command(KeptCommand):
+    """One that only our own database can do."""
+
+    engine: MemoryEngine
+
+
+def confirm(command: KeptCommand, question: str) -> None:
     if command.chosen.yes:
         return
     if not sys.stdin.isatty():

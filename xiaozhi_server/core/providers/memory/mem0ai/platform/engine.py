@@ -112,13 +112,15 @@ class PlatformEngine:
     async def start(self, *, work: bool = True) -> None:
         """Ready at once, whether the platform answers or not.
 
-        Without `work` nothing goes on in the background: that is for a short command beside a server.
+        Without `work` nothing goes on in the background: that is for a short command beside a server. It is told by a
+        PlatformError where the platform does not answer.
         """
         async with self._pool.connection() as connection:  # no time limit: a migration may have much to do
             await apply_migrations(connection, MIGRATIONS, ledger=LEDGER)
         if self._local is not None:
             await self._local.start(work=work)
         if not work:
+            await self._api.ping()
             return
         if self._local is None:
             self._intake.start(PlatformSaver(self._pool, self._api, self._health, self._options, self._sweep))

@@ -53,8 +53,12 @@ class Health:
             self._is_announced = False
 
     def failed(self, error: PlatformError) -> None:
-        """Several may come back with bad news at once: the first one counts."""
-        if self.is_usable and isinstance(error, PlatformAwayError | PlatformBusyError | PlatformRefusedError):
+        """Several may come back with bad news at once: the first one counts. Before `start` nobody is told."""
+        if (
+            self._task is not None
+            and self.is_usable
+            and isinstance(error, PlatformAwayError | PlatformBusyError | PlatformRefusedError)
+        ):
             self._go_away(error)
 
     async def _run(self) -> None:
