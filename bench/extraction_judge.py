@@ -183,6 +183,8 @@ async def _judge_recall(household: Household, rows: Sequence[Row], ask: Ask, jud
         judged.asked += 1
         old, new = ({row.id for row in rows if row.says(one)} for one in (change.before, change.after))
         judged.current_found += bool(new.intersection(found))
+        if not new.intersection(found):
+            judged.miss("not recalled", change.now, change.after.text)
         for question, name in ((change.then, "past_found"), (change.dated, "dated_found")):
             if old.intersection(await ask(question)):
                 setattr(judged, name, getattr(judged, name) + 1)

@@ -1,7 +1,7 @@
 """Households that tell things in talks, in English and Chinese, with what a memory should know afterwards.
 
 What is told changes, is told again in other words, only looks alike, or names who is who. Half of the households were
-there to look at while extraction was made; the other half has a seed and wordings of its own, and was only measured.
+there to look at while extraction was made; the other half has a seed of its own, and was only measured.
 """
 
 import json
@@ -144,25 +144,22 @@ class _Maker:
         kinds = self._sets[part]
         return [kinds[name] for name in self._dice.sample(sorted(kinds), count)]
 
-    def _wordings(self, both_halves: Sequence[Sequence[str]]) -> Sequence[str]:
-        return both_halves[0 if self._half == "tuned" else 1]
-
     def _change(self, kind: Mapping[str, Any]) -> Change:
         old, other = self._dice.sample(kind["values"], 2)
         new = old if kind.get("same") else other
         early, late = self._dice.choice(_EARLY), self._dice.choice(_LATE)
         month = _MONTHS[self._language].format(self._day_of(early))
-        before, after = (self._dice.choice(self._wordings(kind[part])) for part in ("before", "after"))
+        before, after = (self._dice.choice(kind[part]) for part in ("before", "after"))
         now, then, dated = (kind[part].format(o=old, when=month) for part in ("now", "then", "dated"))
         return Change(_statement(early, before, old), _statement(late, after, new, o=old), now, then, dated)
 
     def _repeat(self, kind: Mapping[str, Any]) -> Pair:
         value = self._dice.choice(kind["values"])
-        first, second = self._dice.sample(self._wordings(kind["said"]), 2)
+        first, second = self._dice.sample(kind["said"], 2)
         return self._pair(_statement(0, first, value), _statement(0, second, value))
 
     def _alike(self, kind: Mapping[str, Any]) -> Pair:
-        values, wordings = self._dice.sample(kind["values"], 2), self._wordings(kind["said"])
+        values, wordings = self._dice.sample(kind["values"], 2), kind["said"]
         first, second = (_statement(0, self._dice.choice(wordings), value) for value in values)
         return self._pair(first, second)
 
@@ -177,10 +174,10 @@ class _Maker:
         kin = []
         for number, role in enumerate(roles):
             name, of = next(names), next(names) if number >= _OF_ME else ""
-            wording = self._dice.choice(self._wordings(sets["of others" if of else "of me"]))
+            wording = self._dice.choice(sets["of others" if of else "of me"])
             statement = _statement(self._dice.randrange(len(_DAYS_AGO)), wording, name, r=role, n=name, m=of)
             kin.append(Kinship(statement, name, frozenset((role, *sets["roles"][role])), of))
-        wordings = self._dice.sample(self._wordings(sets["none"]), _STRANGERS)
+        wordings = self._dice.sample(sets["none"], _STRANGERS)
         talks = (self._dice.randrange(len(_DAYS_AGO)) for _ in wordings)
         return kin, [
             _statement(talk, one, name, n=name) for talk, one, name in zip(talks, wordings, names, strict=True)

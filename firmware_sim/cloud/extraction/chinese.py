@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from firmware_sim.cloud.extraction.claims import ME, WORDS, Claim, Reading, Relation
+from firmware_sim.cloud.extraction.claims import ME, WORDS, Claim, Reading, Relation, claims_of
 from firmware_sim.cloud.extraction.grammar import Grammar
 
 _GRAMMAR = Grammar(Path(__file__).with_name("chinese.txt"))
@@ -18,7 +18,7 @@ _NO_NAME, _NO_SUBJECT, _HOW_TO = map(_GRAMMAR.pattern, ("no name", "no subject",
 _MY_KIN, _KIN_OF_OTHERS = map(_GRAMMAR.patterns, ("my kin", "kin of others"))
 _KIN = "|".join(sorted(_GRAMMAR.words("kin"), key=len, reverse=True))
 _MINE = re.compile(r"(?:我们家|我们|我家(?!在)|我的|我)的?")
-_SOMEBODY = re.compile(rf"(?P<role>{_KIN})(?:[\u3400-\u9fff]{{2}}(?=住在|在|喜欢|搬))?的?")
+_SOMEBODY = re.compile(rf"(?P<role>{_KIN})(?:(?!的)[\u3400-\u9fff]{{2}}(?=住在|在|喜欢|搬))?的?")
 _NAMED = re.compile(r"(?:名字)?(?:叫|名叫|是)")
 _NAME = re.compile(r"(?P<name>[\u3400-\u9fff]{2,3}?)(?=住在|搬到|搬去|喜欢|讨厌|对.+过敏|在.+(?:工作|上班))")
 _WHEN = (("昨天", 1), ("昨晚", 1), ("今天", 0), ("今早", 0), ("前天", 2), ("上周", 7), ("上个星期", 7))
@@ -50,7 +50,9 @@ def chinese_claims(text: str) -> tuple[Claim, ...]:
             subject = _subject(clause.strip(), owner)
             owner = subject.owner
             found += _claims(subject)
-    return tuple(dict.fromkeys([*found, _in_words(_opened(text), owner)]))
+    told = _opened(text)
+    named = claims_of(_relations(told.rstrip("。！! ")))
+    return tuple(dict.fromkeys([*found, *named, _in_words(told, owner)]))
 
 
 def _in_words(told: str, owner: str) -> Claim:

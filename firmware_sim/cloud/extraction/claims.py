@@ -8,7 +8,7 @@ ME = "I"
 WORDS = "in words"  # what a sentence says in whole, where nothing is understood but its words
 
 Relation = tuple[str, str, str]
-_ENOUGH = 0.6  # of the words of two values, taken together, that they share where they say the same
+_ENOUGH = 0.7  # of the words of two values, taken together, that they share where they say the same
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,11 @@ class Reading:
     relations: tuple[Relation, ...] = ()
     kind: str = "semantic"
     days_ago: int | None = None  # when it happened, seen from the day of the talk
+
+
+def claims_of(relations: Iterable[Relation]) -> list[Claim]:
+    """What the names of others claim: one may have more than one sister."""
+    return [Claim(of, f"name of {role}", frozenset({name.casefold()})) for name, role, of in relations]
 
 
 def of_one_name(claims: Iterable[Claim], roles: Mapping[str, str]) -> tuple[Claim, ...]:

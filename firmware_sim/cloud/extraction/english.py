@@ -5,13 +5,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from firmware_sim.cloud.extraction.claims import ME, WORDS, Claim, Reading, Relation
+from firmware_sim.cloud.extraction.claims import ME, WORDS, Claim, Reading, Relation, claims_of
 from firmware_sim.cloud.extraction.grammar import Grammar
 
 _I = re.IGNORECASE
 _GRAMMAR = Grammar(Path(__file__).with_name("english.txt"))
 _ALIKE, _PETS, _CALENDAR, _SMALL = _GRAMMAR.alike(), *map(_GRAMMAR.words, ("pet", "calendar", "small"))
-_PAST, _KNOWN_VERBS = map(_GRAMMAR.words, ("past", "known verbs"))
+_PAST, _KNOWN_VERBS, _OWN_THINGS = map(_GRAMMAR.words, ("past", "known verbs", "own things"))
 _OPENING, _NO_FACT, _CLAUSE, _ENDED, _STOPPED, _INSTEAD, _ADVERB, _FROM, _SWAPPED, _HOW_TO, _VERB = map(
     _GRAMMAR.pattern,
     ("opening", "no fact", "clause", "ended", "stopped", "instead", "adverb", "from", "swapped", "how to", "verb"),
@@ -68,7 +68,7 @@ def english_claims(text: str) -> tuple[Claim, ...]:
             subject = _subject(clause, owner)
             owner = subject.owner
             found += _claims(subject)
-    return tuple(dict.fromkeys([*found, _in_words(told, owner)]))
+    return tuple(dict.fromkeys([*found, *claims_of(_relations(told)), _in_words(told, owner)]))
 
 
 def _in_words(told: str, owner: str) -> Claim:
@@ -105,7 +105,11 @@ def _subject(clause: str, before: str) -> _Subject:
         is_about_me = role in _PETS or bool(_NAMED.match(rest)) or not goes_on
         return _Subject(ME, text) if is_about_me else _Subject(_ALIKE.get(role, role), rest)
     first, _, rest = text.partition(" ")
-    if re.match(r"(?:my|our|the|their)\b", text, _I) or re.search(r"\b(?:my|our|their)\b", rest):
+    if (
+        first.casefold() in _OWN_THINGS
+        or re.match(r"(?:my|our|the|their)\b", text, _I)
+        or re.search(r"\b(?:my|our|their)\b", rest)
+    ):
         return _Subject(ME, text)
     if (
         first[:1].isupper()
