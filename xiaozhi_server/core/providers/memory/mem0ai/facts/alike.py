@@ -3,7 +3,8 @@
 `near` is the cosine of both, None where the embedder does not understand the language.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from itertools import takewhile
 
 from .lexicon import KIN
 from .marks import Marks, marks_of
@@ -27,9 +28,11 @@ def are_one(one: str, other: str, near: float | None) -> bool:
 def may_be_one(one: str, other: str, near: float | None) -> bool:
     """Where the model says that they are: nothing speaks against it, and they have something in common."""
     a, b = marks_of(one), marks_of(other)
-    if not _compatible(a, b):
+    if not _compatible(a, b) or _tell_otherwise(a, b):
         return False
     if a.order and a.order == b.order:
+        return True
+    if near is None and 2 * len(a.words & b.words) >= min(len(a.words), len(b.words)) > 0:
         return True
     shared, fewest = a.specific & b.specific, min(len(a.specific), len(b.specific))
     return 2 * len(shared) >= fewest > 0 or (near is not None and near >= _SAID_SO and bool(shared or not fewest))
@@ -58,6 +61,24 @@ def _compatible(a: Marks, b: Marks) -> bool:
         return False
     lines = _lines(a) & _lines(b)
     return {one for one in a.contrasts if one[0] in lines} == {one for one in b.contrasts if one[0] in lines}
+
+
+def _tell_otherwise(a: Marks, b: Marks) -> bool:
+    """Whether they begin alike and then each has a word of its own: "studies history", "studies chemistry"."""
+    one, other = _in_order(a), _in_order(b)
+    begin = _alike_until(one, other)
+    end = _alike_until(one[begin:][::-1], other[begin:][::-1])
+    fewest = min(len(one), len(other))
+    return begin + end < fewest <= 2 * begin
+
+
+def _in_order(marks: Marks) -> list[str]:
+    """Of scripts without spaces the characters, without their pairs."""
+    return [word for word in marks.order if word.isascii() or len(word) == 1]
+
+
+def _alike_until(one: Sequence[str], other: Sequence[str]) -> int:
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
 
 
 def _only_adds(longer: Marks, shorter: Marks) -> bool:

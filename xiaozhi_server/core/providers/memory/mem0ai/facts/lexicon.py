@@ -101,7 +101,7 @@ _CONTRASTS = (
 _TOPICS = (
     "live reside move relocate settle home address apartment flat|住 搬 定居 地址 老家 新家 公寓",
     "work job employer company hire employ career profession retire resign promote boss"
-    "|工作 上班 公司 职业 辞职 退休 跳槽 入职 升职 任职",
+    "|工作 上班 公司 职业 辞职 退休 跳槽 入职 升职 任职 改行 转行 单位",
     "married marry divorce single engage husband wife boyfriend girlfriend partner date separate"
     "|结婚 离婚 单身 订婚 丈夫 妻子 男朋友 女朋友 对象 分手",
     "age birthday old|岁 生日 年龄",
@@ -112,7 +112,7 @@ _TOPICS = (
     "drink alcohol coffee tea wine beer|喝 酒 咖啡 茶",
     "drive car bike bicycle bus train commute|开车 开1辆 开的是 车 单车 地铁 公交 上下班",
     "study school university college student graduate degree course major|学校 大学 读书 学生 毕业 专业 课",
-    "phone number laptop computer email|手机 电话 电脑 邮箱",
+    "phone number laptop computer email|手机 电话 号码 电脑 邮箱",
     "weigh weight kilo pound diet|体重 公斤 减肥",
     "sick ill health disease allergy medicine pill doctor|病 健康 过敏 药 医生",
     "sleep wake bed|睡 起床 早起",
