@@ -13,9 +13,9 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -95,35 +95,39 @@ class Cost:
 class Report:
     judged: dict[str, Judged]
     cost: Cost
-    ways: dict[str, int]  # how often the stand-in answered in which way
+    ways: Mapping[str, int]  # how often the stand-in answered in which way
 
     def figures(self) -> dict[str, Any]:
         parts = {name: figures(part) for name, part in self.judged.items()}
-        return {"judged": parts, "cost": self.cost.figures(), "answers": self.ways}
+        return {"judged": parts, "cost": self.cost.figures(), "answers": dict(self.ways)}
 
 
 async def measure(
     told: Sequence[Household], model: Model | None, *, erring: float = ERRING, seed: int = SEED
 ) -> Report:
     """With a database of its own. Without a model the stand-in is asked."""
-    observer = Counted()
-    cloud = StandInCloud(phrases=()) if model is None else None
-    with tempfile.TemporaryDirectory() as name, ThreadPoolExecutor(2) as executor:
-        async with _database(Path(name) / "postgres") as dsn, cloud or nullcontext():
-            if cloud is not None:
+    with tempfile.TemporaryDirectory() as name:
+        async with _database(Path(name) / "postgres") as dsn:
+            if model is not None:
+                return await measured(dsn, Path(name), told, model)
+            async with StandInCloud(phrases=()) as cloud:
                 cloud.erring = Erring(erring, seed)
-                model = Model(cloud.base_url, "stand-in", "none")
-            assert model is not None
-            async with _engine(dsn, model, Path(name), executor, observer) as engine:
-                began_at = time.perf_counter()
-                for number in range(len(told[0].talks)):
-                    await _talk(engine, told, number)
-                seconds = time.perf_counter() - began_at
-                judged = await _judged(engine, dsn, told)
+                report = await measured(dsn, Path(name), told, Model(cloud.base_url, "stand-in", "none"))
+            return replace(report, ways={str(way): count for way, count in cloud.erring.seen.items()})
+
+
+async def measured(dsn: str, folder: Path, told: Sequence[Household], model: Model) -> Report:
+    observer = Counted()
+    with ThreadPoolExecutor(2) as executor:
+        async with _engine(dsn, model, folder, executor, observer) as engine:
+            began_at = time.perf_counter()
+            for number in range(len(told[0].talks)):
+                await _talk(engine, told, number)
+            seconds = time.perf_counter() - began_at
+            judged = await _judged(engine, dsn, told)
     exchanges = sum(len(talk.exchanges) for household in told for talk in household.talks)
     cost = Cost(exchanges, len(told) * len(told[0].talks), len(observer.tokens), sum(observer.tokens), seconds)
-    ways = {} if cloud is None or cloud.erring is None else dict(cloud.erring.seen)
-    return Report(judged, cost, {str(way): count for way, count in ways.items()})
+    return Report(judged, cost, {})
 
 
 @asynccontextmanager
