@@ -117,6 +117,20 @@ async def gone(engine: MemoryEngine, text: str) -> bool:
     return text not in await texts(engine, "What was the weather?")
 
 
+async def test_what_is_suspect_comes_for_a_filter_alone(home: Household) -> None:
+    async with home.pool.connection() as connection:
+        await connection.execute(
+            "UPDATE memory_entry SET flag = 'unfounded' WHERE text = ANY (%s)", ([MUNICH, BERLIN],)
+        )
+    await until(lambda: gone(home.engine, BERLIN))
+    for question in (*NOW_QUESTIONS, *PAST_QUESTIONS):
+        assert not {MUNICH, BERLIN} & set(await texts(home.engine, question))
+    question = "Where do I live near the river?"
+    assert await texts(home.engine, question, filters={"flag": "unfounded"}) == [BERLIN]
+    everything = {"flag": "*", "superseded_by": ["*", None]}
+    assert BERLIN in await texts(home.engine, question, filters=everything)
+
+
 async def test_what_has_run_out_never_comes(home: Household) -> None:
     async with home.pool.connection() as connection:
         await connection.execute("UPDATE memory_entry SET expires_at = now() WHERE superseded_by IS NOT NULL")

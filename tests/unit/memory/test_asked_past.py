@@ -129,4 +129,5 @@ def test_a_filter_may_ask_for_the_rest() -> None:
     assert extent("Where do I live?", {"superseded_by": "*"}) == Extent(replaced=True)
     assert extent("Where do I live?", {"NOT": [{"OR": [{"valid_to": {"lt": "2026-01-01"}}]}]}) == Extent(replaced=True)
     assert extent("Where do I live?", {"compressed_into": "*"}) == Extent(compressed=True)
+    assert extent("Where do I live?", {"flag": "unfounded"}) == Extent(suspect=True)
     assert extent("Where was I in May?", {"compressed_into": "*"}).compressed

@@ -12,7 +12,8 @@
   also hold where there is nothing.
 - A date without a time is the whole day in `zone`: `gte` counts from its begin, `lte` to its end. See dates.py.
 - What is not true any more is left out, unless the filter names `valid_to` or `superseded_by` (a listing has it
-  anyway); what a summary stands for, unless it names `compressed_into`.
+  anyway); what a summary stands for, unless it names `compressed_into`; and from a search what is suspect, unless it
+  names `flag`.
 - `user_id` is a field like others. The owner of a search is given beside its filter, and a filter only ever takes away
   from that owner's memories: one that names somebody else finds nothing.
 """
