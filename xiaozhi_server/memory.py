@@ -14,6 +14,7 @@ from loguru import logger
 from .core.ports import Binding
 from .core.providers.llm.base import ChatMessage, Llm, TextDelta
 from .core.providers.memory.base import AgentRules, MemoryProvider
+from .core.providers.memory.mem0ai.by_mem0.extract_by_mem0 import ExtractionOptions
 from .core.providers.memory.mem0ai.by_mem0.mem0_parts import ProviderConfigError
 from .core.providers.memory.mem0ai.daily.maintenance import MaintenanceOptions
 from .core.providers.memory.mem0ai.daily.night import Nights
@@ -90,7 +91,13 @@ async def _provider_for(
     if make_provider is None or not binding.agent.memory_enabled:
         return None
     provider = make_provider(binding)
-    await provider.init_memory(binding.owner_id, agent_id=binding.agent.id, summary_memory=binding.agent.summary_memory)
+    agent = binding.agent
+    await provider.init_memory(
+        binding.owner_id,
+        agent_id=agent.id,
+        summary_memory=agent.summary_memory,
+        memory_categories=agent.memory_rules.categories,
+    )
     return provider
 
 
@@ -135,7 +142,8 @@ class _Opening:
         )
         maintenance = MaintenanceOptions(nights=Nights(ZoneInfo(needs.timezone)))
         engine = EngineOptions(search=SearchOptions(cache=self._cache()), maintenance=maintenance)
-        options = SelfHostedOptions(engine=engine)
+        extraction = ExtractionOptions(context_tokens=self._plan.context_tokens)
+        options = SelfHostedOptions(engine=engine, extraction=extraction)
         try:
             hosted = await open_self_hosted(self._plan.parts, around, options)
         except (ProviderConfigError, EmbedderError) as problem:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from .core.providers.memory.mem0ai.platform.options import KEY_VARIABLE, PlatformOptions, PlatformSetupError
 from .settings import ChosenProvider, Settings
-from .settings.memory_entries import CacheEntry, LocalShortEntry, Mem0aiEntry
+from .settings.memory_entries import CONTEXT_TOKENS, CacheEntry, LocalShortEntry, Mem0aiEntry
 
 # How long a turn waits for memories: ours are at hand, those of others are a journey away.
 EMBEDDED_DEADLINE_S = 0.08
@@ -28,6 +28,7 @@ class MemoryPlan:
     parts: Mapping[str, Any] = field(default_factory=dict, repr=False)
     notes: LocalShortEntry | None = None
     cache: CacheEntry = field(default_factory=CacheEntry)
+    context_tokens: int = CONTEXT_TOKENS
 
 
 def plan_memory(chosen: ChosenProvider, environ: Mapping[str, str] | None = None) -> MemoryPlan:
@@ -39,7 +40,7 @@ def plan_memory(chosen: ChosenProvider, environ: Mapping[str, str] | None = None
     entry = chosen.config if isinstance(chosen.config, Mem0aiEntry) else Mem0aiEntry()
     plan = _plan_mem0ai(entry, os.environ if environ is None else environ)
     parts = entry.parts() if plan.keeper == "database" else {}
-    return replace(plan, parts=parts, cache=entry.cache)
+    return replace(plan, parts=parts, cache=entry.cache, context_tokens=entry.context_tokens)
 
 
 def _plan_mem0ai(entry: Mem0aiEntry, environ: Mapping[str, str]) -> MemoryPlan:

@@ -9,7 +9,7 @@ from prometheus_client.registry import Collector
 
 from .core.bounds import Bound
 from .core.hearing.hearing import HearingCounters
-from .core.providers.memory.mem0ai.observe import FailureKind
+from .core.providers.memory.mem0ai.observe import FactKind, FailureKind
 from .core.turn.inputs import TurnOutcome
 
 FIRST_AUDIO_BUCKETS_S = (0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0)
@@ -92,6 +92,12 @@ class MemoryMetrics:
         )
         self._model_calls = Counter("xiaozhi_memory_model_calls", "Calls of a language model", registry=registry)
         self._model_tokens = Counter("xiaozhi_memory_model_tokens", "Tokens of these calls", registry=registry)
+        self._facts = Counter(
+            "xiaozhi_memory_facts",
+            "Facts that a model made of talks, by what became of them",
+            ["kind"],
+            registry=registry,
+        )
         self._failures = Counter(
             "xiaozhi_memory_failures",
             "What failed, by work and by kind of failure",
@@ -144,6 +150,10 @@ class MemoryMetrics:
 
     def embedding_failed(self, kind: FailureKind) -> None:
         self._failures.labels("embedding", kind).inc()
+
+    def facts_made(self, counts: Mapping[FactKind, int]) -> None:
+        for kind, count in counts.items():
+            self._facts.labels(kind).inc(count)
 
     def model_called(self, tokens: int) -> None:
         self._model_calls.inc()

@@ -4,6 +4,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
+CONTEXT_TOKENS = 8192
+
 
 class Mem0Part(BaseModel):
     """One of mem0's own objects. What stands in `config` is mem0's business."""
@@ -56,6 +58,7 @@ class Mem0aiEntry(BaseModel):
     reranker: Mem0Part | None = None
     adopt: AdoptEntry | None = None
     cache: CacheEntry = CacheEntry()
+    context_tokens: int = Field(default=CONTEXT_TOKENS, ge=2048, le=10_000_000)  # of the llm
 
     @field_validator("llm", mode="before")
     @classmethod

@@ -17,6 +17,7 @@ from pydantic import (
     Field,
     PrivateAttr,
     SecretStr,
+    StringConstraints,
     ValidationInfo,
     field_validator,
 )
@@ -188,10 +189,13 @@ class SelectedModule(Section):
 
 
 class AgentMemory(Section):
-    """What becomes of an agent's memories in the course of time."""
+    """Under which names an agent's memories are filed, and what becomes of them in the course of time."""
 
     forget: bool = False
     ttl_days: int | None = Field(default=None, ge=1, le=36_500)
+    categories: tuple[Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=64)], ...] = (
+        Field(default=(), max_length=50)
+    )
 
 
 class Agent(Section):

@@ -32,7 +32,8 @@ def said(text: str, *, hours: float = 0.0) -> SpokenMessage:
 
 
 async def added(engine: MemoryEngine, text: str, user_id: str = "ann", **more: Any) -> StoredMemory:
-    (memory,) = await engine.add([said(text)], user_id=user_id, **more)
+    memory: StoredMemory
+    (memory,) = await engine.add([said(text)], user_id=user_id, infer=False, **more)
     return memory
 
 

@@ -39,7 +39,8 @@ def ago(days: float) -> datetime:
 
 
 async def added(engine: MemoryEngine, text: str, days: float, *, user_id: str = "ann", **more: Any) -> StoredMemory:
-    (memory,) = await engine.add([SpokenMessage("user", text, ago(days))], user_id=user_id, **more)
+    memory: StoredMemory
+    (memory,) = await engine.add([SpokenMessage("user", text, ago(days))], user_id=user_id, infer=False, **more)
     return memory
 
 

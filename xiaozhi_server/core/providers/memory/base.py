@@ -52,20 +52,31 @@ class Memory:
         return " (not true any more)" if self.is_over else ""
 
 
+MOST_CATEGORIES = 50
+LONGEST_CATEGORY = 64
+
+
 @dataclass(frozen=True, slots=True)
 class MemoryRules:
-    """What an agent wants done with its memories in the course of time: nothing, where nothing is said.
+    """What an agent wants done with its memories: nothing, where nothing is said.
 
     `forget`: what is not recalled fades, and goes in the end. `ttl_days`: what was said longer ago goes, recalled or
-    not.
+    not. `categories`: the names under which a model files them.
     """
 
     forget: bool = False
     ttl_days: int | None = None
+    categories: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.ttl_days is not None and self.ttl_days < 1:
             raise ValueError("ttl_days must be 1 or more")
+        if len(self.categories) > MOST_CATEGORIES or not all(map(_is_category, self.categories)):
+            raise ValueError(f"categories are at most {MOST_CATEGORIES} names of 1 to {LONGEST_CATEGORY} characters")
+
+
+def _is_category(name: str) -> bool:
+    return 0 < len(name) <= LONGEST_CATEGORY and name == name.strip() and "\0" not in name
 
 
 # The rules of all agents that have any, by the agents' ids.

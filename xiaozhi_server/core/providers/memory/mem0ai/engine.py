@@ -12,12 +12,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from functools import partial
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, overload
 
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
-from ..base import AgentRules, AnyMessage, MemoryRules
+from ..base import AgentRules, AnyMessage, MemoryRules, SpokenMessage
 from ..migrate import apply_migrations
 from .adopting.contact import AdoptedTable, FirstContact
 from .adopting.conversion import AdoptionOptions, AdoptionReport, Conversion
@@ -40,6 +40,8 @@ from .daily.maintenance import Maintenance, MaintenanceOptions
 from .daily.runs import StepRun
 from .embedding.embed import Embedder
 from .errors import MemoryInputError
+from .facts.at_once import Attached, add_facts, learning
+from .facts.learned import MemoryChange
 from .filters import Filter
 from .filters import parse as parse_filter
 from .finding import by_statement
@@ -143,6 +145,7 @@ class MemoryEngine(KnowsThings):
         self._adopted = adopted
         self._describer = describer
         self._saver: VerbatimSaver | None = None
+        self._outbox_saver: Saver[Any] | None = None
         self._searcher: Searcher | None = None
         self._intake: Intake | None = None
         self._editor: Editor | None = None
@@ -174,15 +177,16 @@ class MemoryEngine(KnowsThings):
             options.drain, options.unsaved_limit, options.database_timeout_s, sees=self._describer is not None
         )
         self._intake = Intake(self._pool, limits, self.observer, self._searcher)
+        saver = self._saver if self._make_saver is None else self._make_saver(self._saver)
+        if isinstance(saver, Learns):
+            saver.search_by(self._searcher.search)
+        self._outbox_saver = saver
         if not work:
             return
         self._reads.start()
         await self._searcher.start()
         ask = partial(self._searcher.warm_up, Scope(_NOBODY), vector_timeout_s=_WARM_VECTOR_S)
         await warm_up(self._pool, self._embedder, ask, self._options.warm_up_s)
-        saver: Saver[Any] = self._saver if self._make_saver is None else self._make_saver(self._saver)
-        if isinstance(saver, Learns):
-            saver.search_by(self._searcher.search)
         self._intake.start(saver if self._describer is None else DescribingSaver(saver, self._describer))
         self._access.start()
         self.maintenance.start(last=Forgetting(self._pool, self._searcher.forget, self._access.flush))
@@ -223,6 +227,7 @@ class MemoryEngine(KnowsThings):
             instruction=instruction,
         )
 
+    @overload
     async def add(
         self,
         messages: Sequence[AnyMessage],
@@ -234,19 +239,51 @@ class MemoryEngine(KnowsThings):
         metadata: Mapping[str, Any] | None = None,
         infer: Literal[False] = False,
         expires_at: date | str | float | None = None,
-    ) -> list[StoredMemory]:
+    ) -> list[StoredMemory]: ...
+
+    @overload
+    async def add(
+        self,
+        messages: Sequence[AnyMessage],
+        *,
+        user_id: str,
+        agent_id: str | None = None,
+        run_id: str | None = None,
+        session_id: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        infer: Literal[True],
+        expires_at: date | str | float | None = None,
+        instruction: Wishes | str | None = None,
+    ) -> list[MemoryChange]: ...
+
+    async def add(
+        self,
+        messages: Sequence[AnyMessage],
+        *,
+        user_id: str,
+        agent_id: str | None = None,
+        run_id: str | None = None,
+        session_id: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        infer: bool = False,
+        expires_at: date | str | float | None = None,
+        instruction: Wishes | str | None = None,
+    ) -> list[StoredMemory] | list[MemoryChange]:
         """Remember messages word for word, one memory each, and return once they can be found.
 
-        From `expires_at` on they are not shown any more; a day counts to its end.
+        With `infer` a language model makes facts of them, and what became of each memory is told; a `NoModelError`
+        where none is set up. From `expires_at` on they are not shown any more; a day counts to its end.
         """
         scope = Scope(user_id, agent_id, run_id)
         session = checked_session(session_id)
         attached = None if metadata is None else checked_metadata(metadata).value
         expiry = checked_expiry(expires_at)
         if infer:
-            raise MemoryInputError("add keeps texts word for word: hand them to enqueue, where a model may read them")
-        key, sees = uuid.uuid4().hex, self._describer is not None
-        seen = await in_words(self._describer, with_seen_images(checked_messages(messages), sees=sees))
+            more = Attached(run_id or "", attached, expiry)
+            saver = learning(_started(self._outbox_saver))
+            told = await self._in_words(messages)
+            return await add_facts(saver, self._connection, told, scope, session, Wishes.of(instruction), more)
+        key, seen = uuid.uuid4().hex, await self._in_words(messages)
         rows = [
             row_of(message, scope, session, memory_id(user_id, key, position), position, attached, expiry)
             for position, message in enumerate(seen)
@@ -258,6 +295,10 @@ class MemoryEngine(KnowsThings):
             await pgstore.insert(connection, prepared, self._number)
         _started(self._searcher).forget(user_id)
         return rows
+
+    async def _in_words(self, messages: Sequence[AnyMessage]) -> list[SpokenMessage]:
+        seen = with_seen_images(checked_messages(messages), sees=self._describer is not None)
+        return await in_words(self._describer, seen)
 
     def prefetch(self, user_id: str) -> None:
         """This owner will be asked about soon: what there is of them is read in the background."""

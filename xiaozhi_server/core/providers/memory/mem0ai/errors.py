@@ -61,6 +61,13 @@ class RelationNotFoundError(MemoryInputError):
         super().__init__("this owner has no relation with that id")
 
 
+class NoModelError(MemoryInputError):
+    """Facts are asked for where no language model is set up."""
+
+    def __init__(self) -> None:
+        super().__init__("a language model makes the facts and none is set up: configure an llm, or add word for word")
+
+
 class MemoryNotFoundError(MemoryInputError):
     """This owner has no memory with that id: there is none, or it is somebody else's, and nobody is told which."""
 

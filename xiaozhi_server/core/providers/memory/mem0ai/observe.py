@@ -11,6 +11,8 @@ from .embedding.embed import Embedder, Vectors
 
 # A closed set: whatever counts by it must not grow with what others call their errors.
 FailureKind = Literal["timeout", "database", "busy", "other"]
+# Facts that are new, were known already, took another one's place, or are not believed; answers that were mended.
+FactKind = Literal["new", "merged", "superseding", "flagged", "repaired"]
 
 
 class MemoryObserver(Protocol):
@@ -38,6 +40,10 @@ class MemoryObserver(Protocol):
         """A language model read and wrote so many tokens, as far as it told."""
         ...
 
+    def facts_made(self, counts: Mapping[FactKind, int]) -> None:
+        """What a model made of a batch."""
+        ...
+
     def queue(self, waiting: int, dead: int, oldest_s: float) -> None:
         """The outbox as it was a moment ago."""
         ...
@@ -63,6 +69,8 @@ class NoObserver:
     def embedding_failed(self, kind: FailureKind) -> None: ...
 
     def model_called(self, tokens: int) -> None: ...
+
+    def facts_made(self, counts: Mapping[FactKind, int]) -> None: ...
 
     def queue(self, waiting: int, dead: int, oldest_s: float) -> None: ...
 

@@ -4,11 +4,10 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..base import LONGEST_CATEGORY, MOST_CATEGORIES
 from .errors import InvalidTextError
 from .message import storable
 
-MOST_CATEGORIES = 50
-LONGEST_CATEGORY = 64
 _MARK = '{"wishes":'  # what a text without categories or time zone does not begin with
 
 

@@ -111,7 +111,7 @@ class Mem0Extractor:
         known = await self._known_to(batch)
         tokens = int((self._options.context_tokens - self._options.answer_tokens) * _ROOM_USED)
         left = [Line(source, message) for source, message in enumerate(learner.messages)]
-        facts = 0
+        facts = repaired = 0
         while left:
             room = _room(tokens, batch)
             lines, rest = room.first(left)
@@ -122,12 +122,15 @@ class Mem0Extractor:
                 tokens //= 2
                 continue
             facts += len(added.answer.facts)
+            repaired += added.answer.is_repaired
             texts = [one.fact.text for one in added.verdict.facts if not one.flag]
             learner.take(Part(request, added.answer, added.verdict, added.vectors, await known.near(texts)))
             left = rest
         if not facts and any(message.role == "user" and tells(message.content) for message in learner.messages):
             raise ModelFailedError("the model found nothing where something was told")
-        return learner.learned()
+        learned = learner.learned()
+        self._observer.facts_made(learned.counts() | {"repaired": repaired})
+        return learned
 
     async def _known_to(self, batch: Batch) -> "_Known":
         assert self._search is not None
@@ -191,6 +194,8 @@ class _Known:
 class ExtractingSaver:
     """Stands in front of the saver without a model, which does all but the extraction."""
 
+    has_model = True
+
     def __init__(self, extractor: Extractor, verbatim: VerbatimSaver, options: ExtractionOptions) -> None:
         self.policy: BatchPolicy | None = policy_of(options)
         self._extractor = extractor
@@ -202,6 +207,9 @@ class ExtractingSaver:
 
     async def prepare(self, batches: Sequence[Batch]) -> list[Learned]:
         return [await extracted(self._extractor, batch, self._attempts, self._word_for_word) for batch in batches]
+
+    async def learn(self, batch: Batch) -> Learned:
+        return await extracted_at_once(self._extractor, batch, self._attempts, self._word_for_word)
 
     async def write(
         self, connection: AsyncConnection[Any], batches: Sequence[Batch], prepared: Sequence[Learned]
@@ -238,6 +246,17 @@ async def extracted(
         return learned
     as_said = [replace(row, memory=replace(row.memory, flag=UNEXTRACTED)) for row in await word_for_word(batch)]
     return replace(learned, rows=(*learned.rows, *as_said))
+
+
+async def extracted_at_once(
+    extractor: Extractor, batch: Batch, attempts: int, word_for_word: Callable[[Batch], Awaitable[list[NewMemory]]]
+) -> Learned:
+    """The same for who waits: a second time at once, and that is the last."""
+    try:
+        return await extracted(extractor, batch, attempts, word_for_word)
+    except _MODEL_FAILURES:
+        last = tuple(replace(entry, attempts=attempts) for entry in batch)
+        return await extracted(extractor, last, attempts, word_for_word)
 
 
 def _room(tokens: int, batch: Batch) -> Room:

@@ -126,8 +126,10 @@ class XiaozhiStore(VectorStoreBase):  # type: ignore[misc] # mem0 has no types
         memory = self._by_id(vector_id)
         if memory is not None:
             which = {"user_id": memory.user_id, "agent_id": None, "run_id": None, "id": memory.id}
-            with self._connection() as connection:
+            with self._connection() as connection, connection.transaction():
+                _execute(connection, composed("entry_reopen", which="id = %(id)s"), which)
                 _execute(connection, composed("entry_delete", which="id = %(id)s"), which)
+                _execute(connection, statement("thing_orphans"), {"owners": [memory.user_id]})
 
     def list_cols(self) -> Sequence[str]:
         return [self.collection_name]

@@ -14,7 +14,7 @@ from ..saving.saver import BatchPolicy, Search
 from ..saving.verbatim import rows_of
 from ..scope import Scope
 from ..statements import statement
-from .extract_by_mem0 import ExtractionOptions, Extractor, extracted, policy_of
+from .extract_by_mem0 import ExtractionOptions, Extractor, extracted, extracted_at_once, policy_of
 from .other_store import OtherStore
 
 _MOST_OF_A_BATCH = 1000
@@ -31,6 +31,7 @@ class OtherSaver:
         self._embedder = embedder
         self._extractor = extractor
         self._attempts = options.attempts
+        self.has_model = extractor is not None
 
     def search_by(self, search: Search) -> None:
         if self._extractor is not None:
@@ -40,6 +41,10 @@ class OtherSaver:
         if self._extractor is None:
             return [Learned(tuple(await self._word_for_word(batch))) for batch in batches]
         return [await extracted(self._extractor, batch, self._attempts, self._word_for_word) for batch in batches]
+
+    async def learn(self, batch: Batch) -> Learned:
+        assert self._extractor is not None
+        return await extracted_at_once(self._extractor, batch, self._attempts, self._word_for_word)
 
     async def write(
         self, connection: AsyncConnection[Any], batches: Sequence[Batch], prepared: Sequence[Learned]

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
@@ -22,6 +22,8 @@ from .. import checks
 from ..embedding.embed import Embedder
 from ..engine import LEDGER, EngineOptions, Filters
 from ..errors import InvalidTextError
+from ..facts.at_once import Attached, add_facts, learning
+from ..facts.learned import MemoryChange
 from ..filters import parse
 from ..images import with_seen_images
 from ..message import memory_id
@@ -139,6 +141,7 @@ class OtherStoreEngine:
             instruction=instruction,
         )
 
+    @overload
     async def add(
         self,
         messages: Sequence[AnyMessage],
@@ -150,12 +153,45 @@ class OtherStoreEngine:
         metadata: Mapping[str, Any] | None = None,
         infer: Literal[False] = False,
         expires_at: date | str | float | None = None,
-    ) -> list[StoredMemory]:
+    ) -> list[StoredMemory]: ...
+
+    @overload
+    async def add(
+        self,
+        messages: Sequence[AnyMessage],
+        *,
+        user_id: str,
+        agent_id: str | None = None,
+        run_id: str | None = None,
+        session_id: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        infer: Literal[True],
+        expires_at: date | str | float | None = None,
+        instruction: Wishes | str | None = None,
+    ) -> list[MemoryChange]: ...
+
+    async def add(
+        self,
+        messages: Sequence[AnyMessage],
+        *,
+        user_id: str,
+        agent_id: str | None = None,
+        run_id: str | None = None,
+        session_id: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        infer: bool = False,
+        expires_at: date | str | float | None = None,
+        instruction: Wishes | str | None = None,
+    ) -> list[StoredMemory] | list[MemoryChange]:
         scope, session = Scope(user_id, agent_id, run_id), checks.checked_session(session_id)
         attached = None if metadata is None else without_taken_names(checked_metadata(metadata).value)
         expiry, key = checks.checked_expiry(expires_at), uuid.uuid4().hex
+        saver = learning(self._saver) if infer else None
         sees = self._describer is not None
         seen = await in_words(self._describer, with_seen_images(checks.checked_messages(messages), sees=sees))
+        if saver is not None:
+            more, wishes = Attached(run_id or "", attached, expiry), Wishes.of(instruction)
+            return await add_facts(saver, self._connection, seen, scope, session, wishes, more)
         rows = [
             row_of(message, scope, session, memory_id(user_id, key, position), position, attached, expiry)
             for position, message in enumerate(seen)

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
+from ..observe import FactKind
 from ..records import NewMemory, StoredMemory
 from .answer import NamedThing
 
@@ -54,6 +55,11 @@ class Learned:
     links: tuple[tuple[UUID, str], ...] = ()
     relations: tuple[ToldRelation, ...] = ()
     is_whole: bool = True
+
+    def counts(self) -> dict[FactKind, int]:
+        flagged = sum(bool(row.memory.flag) for row in self.rows)
+        new = len(self.rows) - flagged
+        return {"new": new, "flagged": flagged, "merged": len(self.again), "superseding": len(self.replaced)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -130,6 +130,8 @@ class _Judge:
         judged = composed("prune_page", **self._parts).decode()
         query = composed("prune_show" if dry_run else "prune_delete", page=judged)
         (page,) = await _rows(connection, query, self._parameters | {"shown": shown})
+        if not dry_run and page["owners"]:
+            await connection.execute(statement("thing_orphans"), {"owners": page["owners"]})
         if page["seen"] < _PAGE:
             self.is_done = True
         else:

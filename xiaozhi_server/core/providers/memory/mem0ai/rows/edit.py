@@ -64,6 +64,7 @@ class Editor:
         return replace(old, pinned=pinned)
 
     async def delete(self, scope: Scope, id: UUID) -> None:
+        """What the memory had replaced holds again, and whom nothing is about any more is forgotten."""
         async with self._connect() as connection, connection.transaction():
             if not await _delete(connection, scope, "id = %(id)s", {"id": id}):
                 raise MemoryNotFoundError
@@ -119,7 +120,9 @@ class Editor:
 
 async def _delete(connection: Connection, scope: Scope, which: str, parameters: dict[str, Any]) -> int:
     named = {"user_id": scope.user_id, "agent_id": scope.agent_id, "run_id": scope.run_id}
+    await connection.execute(composed("entry_reopen", which=which), {**named, **parameters})
     cursor = await connection.execute(composed("entry_delete", which=which), {**named, **parameters})
+    await connection.execute(statement("thing_orphans"), {"owners": [scope.user_id]})
     return cursor.rowcount
 
 

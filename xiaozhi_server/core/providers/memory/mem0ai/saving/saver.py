@@ -6,6 +6,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from psycopg import AsyncConnection
 
+from ..facts.learned import Learned
 from ..records import FoundMemory
 from ..scope import Scope
 from .outbox import Batch
@@ -76,8 +77,20 @@ class MayBeAway(Protocol):
 
 @runtime_checkable
 class Learns(Protocol):
-    """What a saver adds that compares what was said with what is known."""
+    """A saver that may ask a model, and compares what was said with what is known."""
+
+    has_model: bool
 
     def search_by(self, search: Search) -> None:
-        """Told before the first batch."""
+        """How what is known is found. Told before the first batch."""
         ...
+
+    async def learn(self, batch: Batch) -> Learned:
+        """For a caller who waits: no attempt is left for later, so what no model reads is kept as it was said."""
+        ...
+
+    async def write(
+        self, connection: AsyncConnection[Any], batches: Sequence[Batch], prepared: Sequence[Learned]
+    ) -> None: ...
+
+    def written(self, batches: Sequence[Batch]) -> None: ...

@@ -1,0 +1,69 @@
+"""Facts of a talk while the caller waits, instead of by way of the outbox."""
+
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from psycopg import AsyncConnection
+
+from ...base import SpokenMessage
+from ..errors import NoModelError
+from ..metadata import merged
+from ..records import NewMemory
+from ..saving.outbox import OutboxEntry
+from ..saving.saver import Learns
+from ..scope import Scope
+from ..wishes import Wishes
+from .learned import Learned, MemoryChange, changes_of
+
+Connect = Callable[[], AbstractAsyncContextManager[AsyncConnection[Any]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Attached:
+    """What the caller wants to stand with every fact."""
+
+    run_id: str = ""
+    metadata: Mapping[str, Any] | None = None
+    expires_at: datetime | None = None
+
+
+def learning(saver: object) -> Learns:
+    """NoModelError where this saver asks no model."""
+    if not isinstance(saver, Learns) or not saver.has_model:
+        raise NoModelError
+    return saver
+
+
+async def add_facts(
+    saver: Learns,
+    connect: Connect,
+    messages: Sequence[SpokenMessage],
+    scope: Scope,
+    session_id: str,
+    wishes: Wishes,
+    attached: Attached,
+) -> list[MemoryChange]:
+    """What the model cannot read is kept as it was said."""
+    if not messages:
+        return []
+    entry = OutboxEntry(scope.user_id, uuid.uuid4().hex, scope.agent_id or "", session_id, tuple(messages), 1, wishes)
+    learned = _with(await saver.learn((entry,)), attached)
+    async with connect() as connection, connection.transaction():
+        await saver.write(connection, [(entry,)], [learned])
+    saver.written([(entry,)])
+    return changes_of(learned)
+
+
+def _with(learned: Learned, attached: Attached) -> Learned:
+    def added(row: NewMemory) -> NewMemory:
+        memory = replace(row.memory, run_id=attached.run_id, expires_at=attached.expires_at)
+        if attached.metadata is not None:
+            memory = replace(memory, metadata=merged(attached.metadata, memory.metadata or {}))
+        return replace(row, memory=memory)
+
+    again = tuple(replace(one, new=added(one.new)) for one in learned.again)
+    return replace(learned, rows=tuple(map(added, learned.rows)), again=again)
