@@ -1,4 +1,4 @@
-"""A fact's life: said, extracted, said again, replaced, linked to people, and undone. A model's errors change nothing."""
+"""A fact's life: said, extracted, said again, replaced, linked to people, undone. A model's errors change nothing."""
 
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
@@ -233,7 +233,7 @@ async def test_people_and_things_come_from_the_same_call(pool: Pool, tmp_path: P
             "things": [{"name": "ANNIE", "kind": "person", "also": ["Anna", "Rex"]}],
         }
         await tell(engine, "Annie moved to Rome.")
-        assert [one["name"] for one in model.asked[-1]["things"]] == ["Anna"]
+        assert {one["name"] for one in model.asked[-1]["things"]} == {"Anna", "Rex"}  # both in what is shown
         assert ("Annie moved to Rome.", "anna") in await links(pool)
         assert len(await table(pool, "SELECT FROM memory_thing")) == 3
 
@@ -415,7 +415,7 @@ async def test_facts_can_be_had_while_one_waits(pool: Pool, tmp_path: Path) -> N
         model.answers = {
             "memory": [{"text": "Moved to Berlin.", "replaces": [1]}, {"text": "lives in Munich", "same_as": 1}]
         }
-        changes = await engine.add([said("I moved to Berlin.")], user_id="ann", agent_id="bot", infer=True)
+        changes = await engine.add([said("I moved from Munich to Berlin.")], user_id="ann", agent_id="bot", infer=True)
         assert [(one.event, one.memory.text) for one in changes] == [
             ("ADD", "Moved to Berlin."),
             ("NONE", "Lives in Munich."),

@@ -2,10 +2,11 @@
 
 import asyncio
 import json
+import re
 import socket
 import sys
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -308,3 +309,31 @@ async def test_the_default_needs_nothing_of_mem0(pool: Pool, tmp_path: Path) -> 
     assert await process.wait() == 0
     async with self_hosted({}, pool, tmp_path) as engine:
         assert isinstance(engine, MemoryEngine)
+
+
+LONG = [
+    f"In year {1900 + number} I bought a house with {number + 10} rooms in street {number + 500}."
+    for number in range(120)
+]
+
+
+def counted_numbers(texts: Iterable[str]) -> set[str]:
+    return {number for text in texts for number in re.findall(r"street (\d+)", text)}
+
+
+@pytest.mark.parametrize("set_to", [4096, 16_384], ids=["the settings know it", "the settings are wrong"])
+@pytest.mark.parametrize("one_message", [True, False], ids=["one message", "many messages"])
+async def test_a_talk_beyond_the_model_s_context_is_read_in_parts(
+    pool: Pool, tmp_path: Path, set_to: int, one_message: bool
+) -> None:
+    patient = replace(QUICK, extraction=replace(QUICK.extraction, context_tokens=set_to))
+    async with world(pool, tmp_path, patient) as (cloud, engine):
+        cloud.context_tokens = 4096
+        await tell(engine, *([" ".join(LONG)] if one_message else LONG))
+        await saved(engine, 60.0)
+        shown = [line["text"] for request in asked(cloud) for line in request["talk"]]
+        assert counted_numbers(shown) == counted_numbers(LONG)
+        assert cloud.counts["chat"] >= 2
+        assert counted_numbers(await texts_of(engine, top_k=1000)) == counted_numbers(LONG)
+        assert await flags_of(engine) == {""}
+        assert (await engine.depth()).dead == 0

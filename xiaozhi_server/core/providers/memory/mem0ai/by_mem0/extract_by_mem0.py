@@ -18,7 +18,7 @@ from ..facts.check import tells
 from ..facts.learn import Learner, Part
 from ..facts.learned import Learned
 from ..facts.parts import NoRoomError, Room
-from ..facts.read_things import mentioned
+from ..facts.read_things import latest, mentioned
 from ..facts.request import Line, Request
 from ..facts.sentences import sentences_of
 from ..facts.thing import KnownThing
@@ -115,7 +115,8 @@ class Mem0Extractor:
         while left:
             room = _room(tokens, batch)
             lines, rest = room.first(left)
-            request = room.request(lines, await known.memories(lines, learner.new), known.things(lines))
+            memories = await known.memories(lines, learner.new)
+            request = room.request(lines, memories, known.things(lines, memories))
             try:
                 added = await self._ask(request)
             except TooLongError:
@@ -137,8 +138,7 @@ class Mem0Extractor:
         scope = Scope(batch[0].user_id, batch[0].agent_id or None)
         async with self._pool.connection() as connection:
             entries = await outbox.unsaved(connection, scope, limit=_UNSAVED)
-            texts = [message.content for entry in batch for message in entry.messages]
-            things = await mentioned(connection, batch[0].user_id, batch[0].agent_id, texts)
+            things = await latest(connection, batch[0].user_id, batch[0].agent_id)
         return _Known(self._search, batch, {row.id for entry in entries for row in rows_of(entry)}, things)
 
     async def _ask(self, request: Request) -> Added:
@@ -173,8 +173,10 @@ class _Known:
         best = {one.memory.id: one.memory for one in sorted(found, key=lambda one: one.score, reverse=True)}
         return [*reversed(new), *best.values()][:_MOST_KNOWN]
 
-    def things(self, lines: Sequence[Line]) -> list[KnownThing]:
-        return self._things
+    def things(self, lines: Sequence[Line], memories: Sequence[StoredMemory]) -> list[KnownThing]:
+        """Those that are named in what is shown."""
+        said = [line.message.content for line in lines]
+        return mentioned(self._things, [*said, *(memory.text for memory in memories)])
 
     async def near(self, texts: Sequence[str]) -> dict[str, list[FoundMemory]]:
         found = await asyncio.gather(*map(self._near, texts))
@@ -187,8 +189,11 @@ class _Known:
         return [one for one in found if self._is_known(one.memory)][:_NEAREST]
 
     def _is_known(self, memory: StoredMemory) -> bool:
-        holds = memory.superseded_by is None and memory.compressed_into is None and memory.flag not in SUSPECT
-        return holds and memory.id not in self._unsaved and memory.agent_id == self._agent_id
+        ends = (memory.superseded_by, memory.compressed_into, memory.valid_to)
+        return not any(ends) and memory.flag not in SUSPECT and self._is_ours(memory)
+
+    def _is_ours(self, memory: StoredMemory) -> bool:
+        return memory.id not in self._unsaved and memory.agent_id == self._agent_id
 
 
 class ExtractingSaver:

@@ -9,7 +9,7 @@ from itertools import takewhile
 from .lexicon import KIN
 from .marks import Marks, marks_of
 
-_SAME_MEANING = 0.9  # beyond it words may come in another order, or a few more of them
+_SAME_MEANING = 0.9  # beyond it there may be a few more words
 _SAID_SO = 0.6  # enough where the model says that both are one
 _NEAR = 0.25
 _MOST_ADDED = 3
@@ -22,7 +22,7 @@ def are_one(one: str, other: str, near: float | None) -> bool:
         return False
     if a.order == b.order:
         return True
-    return near is not None and near >= _SAME_MEANING and (a.words == b.words or _only_adds(a, b) or _only_adds(b, a))
+    return near is not None and near >= _SAME_MEANING and (_only_adds(a, b) or _only_adds(b, a))
 
 
 def may_be_one(one: str, other: str, near: float | None) -> bool:
@@ -35,7 +35,9 @@ def may_be_one(one: str, other: str, near: float | None) -> bool:
     if near is None and 2 * len(a.words & b.words) >= min(len(a.words), len(b.words)) > 0:
         return True
     shared, fewest = a.specific & b.specific, min(len(a.specific), len(b.specific))
-    return 2 * len(shared) >= fewest > 0 or (near is not None and near >= _SAID_SO and bool(shared or not fewest))
+    if a.specific - b.specific and b.specific - a.specific:  # each says something that the other does not
+        return 2 * len(shared) > fewest or (near is not None and near >= _SAME_MEANING)
+    return 2 * len(shared) >= fewest > 0 or (near is not None and near >= _SAID_SO)
 
 
 def adds_only_words(longer: str, shorter: str) -> bool:
@@ -48,7 +50,7 @@ def about_the_same(new: str, old: str, near: float | None, *, people: Collection
     a, b = marks_of(new), marks_of(old)
     if _who(a, people) != _who(b, people) and not (a.persons - {"we"}):
         return False
-    if shares_thing or a.specific & b.specific or a.topics & b.topics or _lines(a) & _lines(b):
+    if shares_thing or a.specific & b.specific or a.topics & b.topics:
         return True
     return near is not None and near >= _NEAR
 
@@ -59,7 +61,7 @@ def _compatible(a: Marks, b: Marks) -> bool:
         return False
     if a.names - b.words and b.names - a.words:
         return False
-    lines = _lines(a) & _lines(b)
+    lines = (_lines(a) & _lines(b)) | KIN
     return {one for one in a.contrasts if one[0] in lines} == {one for one in b.contrasts if one[0] in lines}
 
 
@@ -86,7 +88,7 @@ def _only_adds(longer: Marks, shorter: Marks) -> bool:
     added = longer.words - shorter.words
     if not shorter.words <= longer.words or not 0 < len(added) <= _MOST_ADDED:
         return False
-    return not (added & longer.names) and _lines(longer) & KIN == _lines(shorter) & KIN
+    return not added & longer.names
 
 
 def _lines(marks: Marks) -> frozenset[int]:

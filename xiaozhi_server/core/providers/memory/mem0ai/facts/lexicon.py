@@ -47,6 +47,7 @@ SYNONYMS = _groups(
         "bicycle bike",
         "tv television",
         "holiday vacation",
+        "allergy allergic",
         "autumn fall",
         "allergy allergic",
     )
@@ -96,6 +97,7 @@ _CONTRASTS = (
     "doctor nurse teacher engineer lawyer cook driver|医生 护士 老师 工程师 律师 厨师 司机",
     "birth wedding|生日 结婚纪念日",
 )
+KIN = frozenset(range(6))  # the lines of those that say who
 
 # Facts about the same side of a life need no word in common: "lives in Munich", "moved to Berlin".
 _TOPICS = (
@@ -109,23 +111,23 @@ _TOPICS = (
     "vegetarian vegan meat diet eat allergic food|素食 吃素 吃肉 忌口 饮食 过敏",
     "colour color|颜色 色",
     "smoke cigarette quit|抽烟 吸烟 戒烟",
-    "drink alcohol coffee tea wine beer|喝 酒 咖啡 茶",
+    "alcohol wine beer drunk sober|酒 戒酒",
     "drive car bike bicycle bus train commute|开车 开1辆 开的是 车 单车 地铁 公交 上下班",
-    "study school university college student graduate degree course major|学校 大学 读书 学生 毕业 专业 课",
+    "study school university college student graduate degree course major|学校 大学 读书 学生 毕业 专业",
     "phone number laptop computer email|手机 电话 号码 电脑 邮箱",
     "weigh weight kilo pound diet|体重 公斤 减肥",
     "sick ill health disease allergy medicine pill doctor|病 健康 过敏 药 医生",
     "sleep wake bed|睡 起床 早起",
     "gym sport train run jog swim yoga|健身 运动 锻炼 跑步 游泳 瑜伽",
-    "learn lesson practise play instrument piano guitar violin|学 练 弹 钢琴 吉他 小提琴",
+    "lesson practise instrument piano guitar violin|乐器 钢琴 吉他 小提琴",
     "pregnant baby child son daughter birth|怀孕 宝宝 孩子 儿子 女儿 出生",
-    "pet dog cat adopt|宠物 狗 猫 领养",
     "team fan club support|球队 球迷 支持",
     "travel trip holiday flight vacation|旅行 旅游 出差 航班 假期",
     "favourite favorite prefer|最喜欢 最爱",
+    "doctor nurse teacher engineer lawyer cook driver|医生 护士 老师 工程师 律师 厨师 司机",
+    "red blue green yellow teal purple orange pink black white grey brown"
+    "|红色 蓝色 绿色 黄色 青色 紫色 橙色 粉色 黑色 白色 灰色 棕色",
 )
-
-KIN = frozenset({0, 1, 2, 3, 4, 5})  # the lines of _CONTRASTS that say who
 
 
 class _Lines:

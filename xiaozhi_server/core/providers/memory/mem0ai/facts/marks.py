@@ -23,7 +23,8 @@ _TELLING = re.compile(
     r"\b(?:was|were|will|would|could|should|had|did|been|if|from|than|who|used to|before|until|only|except)\b"
     r"|['’](?:ll|d)\b|以前|曾经|将|要是|如果|除了|只|过去|打算|小时候|从前|会"
 )
-_NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
+_WIDE = re.compile("[\u3000-\uffff]")
+_FILLING = frozenset("喜欢爱很最太也不没这那一个们常真")  # a pair with one of these is part of a phrase, not a word
 _NAME = re.compile(r"(?<![.!?。！？]\s)(?<!^)\b[A-Z][\w'’-]+")
 _NO_NAMES = frozenset({"i", "i'm", "i'd", "i've", "i'll", "tv", "ok"})
 
@@ -68,8 +69,10 @@ def marks_of(text: str) -> Marks:
 
 def _specific(words: frozenset[str]) -> frozenset[str]:
     """Of scripts without spaces only pairs: single characters are in everything."""
-    return frozenset(
-        word
-        for word in words - lexicon.GENERIC
-        if not word.isdigit() and (word.isascii() or len(word) > 1 or not "\u3000" <= word <= "\uffff")
-    )
+    return frozenset(word for word in words - lexicon.GENERIC if not word.isdigit() and _tells(word))
+
+
+def _tells(word: str) -> bool:
+    if not _WIDE.search(word):
+        return True
+    return len(word) > 1 and _FILLING.isdisjoint(word)

@@ -1,5 +1,6 @@
 """Makes requests of a batch that each fit into the model's context. A batch too large is split, never cut."""
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import tzinfo
@@ -54,7 +55,7 @@ class Room:
     def _pieces(self, line: Line, room: int) -> list[Line]:
         if self._cost(line) <= room:
             return [line]
-        pieces = pieces_of(line.message.content, lambda text: self._cost(_with(line, text)) <= room)
+        pieces = pieces_of(line.message.content, _text_tokens, room - self._cost(_with(line, "")))
         return [_with(line, piece) for piece in pieces]
 
     def _cost(self, line: Line) -> int:
@@ -62,6 +63,10 @@ class Room:
 
     def _share(self, share: float) -> int:
         return int(self._left * share)
+
+
+def _text_tokens(text: str) -> int:
+    return tokens_in(json.dumps(text, ensure_ascii=False))
 
 
 def _with(line: Line, text: str) -> Line:

@@ -1,5 +1,6 @@
 """People and things as they lie in the tables."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from psycopg import AsyncConnection
@@ -15,12 +16,16 @@ _MOST_COMPARED = 1000
 _MOST_SHOWN = 30
 
 
-async def mentioned(connection: Connection, user_id: str, agent_id: str, texts: list[str]) -> list[KnownThing]:
-    """Those that are named in the texts."""
+async def latest(connection: Connection, user_id: str, agent_id: str) -> list[KnownThing]:
+    """What an owner's memories are about, as much of it as is compared with a talk."""
     asked = {"user_id": user_id, "agent_id": agent_id, "limit": _MOST_COMPARED}
+    return [thing for thing in await _things(connection, "thing_list", asked) if thing.key != SELF]
+
+
+def mentioned(things: Iterable[KnownThing], texts: Iterable[str]) -> list[KnownThing]:
+    """Those of them that are named in the texts."""
     said = " ".join(folded("\n".join(texts)).split())
-    known = await _things(connection, "thing_list", asked)
-    return [thing for thing in known if thing.key != SELF and any(key in said for key in thing.keys)][:_MOST_SHOWN]
+    return [thing for thing in things if any(key in said for key in thing.keys)][:_MOST_SHOWN]
 
 
 async def named(connection: Connection, user_id: str, agent_id: str, keys: list[str]) -> list[KnownThing]:

@@ -16,6 +16,7 @@ from ..wishes import Wishes
 from .thing import KnownThing
 
 _FRAME_TOKENS = 40  # roles, braces and names around what is counted
+_ITEM_TOKENS = 12
 _DAY = "%Y-%m-%d (%A)"
 _MINUTE = "%Y-%m-%d %H:%M"
 
@@ -91,8 +92,8 @@ def line_item(number: int, line: Line, zone: tzinfo = UTC) -> dict[str, Any]:
 
 
 def item_tokens(item: Mapping[str, Any]) -> int:
-    """With the comma."""
-    return tokens_in(compact(item)) + 1
+    """Of names, numbers and marks tokenizers make more than of words."""
+    return tokens_in(compact(item)) + _ITEM_TOKENS
 
 
 def compact(value: Mapping[str, Any]) -> str:

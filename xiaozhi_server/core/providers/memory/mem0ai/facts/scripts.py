@@ -34,8 +34,10 @@ def scripts_of(texts: Iterable[str]) -> frozenset[str]:
 
 
 def main_script(text: str) -> str:
-    """Empty where there are no letters."""
+    """Empty where there are no letters. Whatever has kana is Japanese, and nothing else has."""
     counts = _letters(text)
+    if counts["kana"]:
+        return "kana"
     return max(counts, key=lambda script: counts[script], default="")
 
 

@@ -10,26 +10,30 @@ def sentences_of(text: str) -> list[str]:
     return [sentence for sentence in _SENTENCE.findall(text) if sentence.strip()]
 
 
-def pieces_of(text: str, fits: Callable[[str], bool]) -> list[str]:
-    """The text in as few pieces as fit: whole sentences where that is possible."""
+def pieces_of(text: str, cost: Callable[[str], int], most: int) -> list[str]:
+    """The text in few pieces, none of which costs more than that: whole sentences where that is possible."""
     pieces: list[str] = []
-    for part in _fitting(_SENTENCE.findall(text), fits):
-        if pieces and fits(pieces[-1] + part):
+    left = 0
+    for part in _parts(_SENTENCE.findall(text), cost, most):
+        price = cost(part)
+        if pieces and price <= left:
             pieces[-1] += part
+            left -= price
         else:
             pieces.append(part)
+            left = most - price
     return [piece.strip() for piece in pieces if piece.strip()]
 
 
-def _fitting(sentences: list[str], fits: Callable[[str], bool]) -> list[str]:
-    """A sentence that is too long is halved, between words if it has any."""
+def _parts(sentences: list[str], cost: Callable[[str], int], most: int) -> list[str]:
+    """A sentence that costs too much is halved, between words if it has any."""
     parts: list[str] = []
     for sentence in sentences:
-        if fits(sentence) or len(sentence) < 2:
+        if len(sentence) < 2 or cost(sentence) <= most:
             parts.append(sentence)
             continue
         middle = len(sentence) // 2
         blank = sentence.rfind(" ", 1, middle + 1)
         cut = blank if blank > middle // 2 else middle
-        parts += _fitting([sentence[:cut], sentence[cut:]], fits)
+        parts += _parts([sentence[:cut], sentence[cut:]], cost, most)
     return parts
