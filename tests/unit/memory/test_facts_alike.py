@@ -170,6 +170,13 @@ def test_a_fact_ends_nothing_about_something_or_somebody_else(new: str, old: str
     assert not about_the_same(new, old, 0.2, people=("anna",), shares_thing=False)
 
 
+def test_a_known_person_is_not_another_one() -> None:
+    people = ("安娜", "汤姆", "anna", "tom")
+    assert not may_be_one("安娜喜欢喝茶。", "汤姆喜欢喝茶。", None, people=people)
+    assert not may_be_one("Anna really likes green tea.", "Really likes green tea.", 0.95, people=people)
+    assert may_be_one("安娜很爱喝茶。", "安娜喜欢喝茶。", None, people=people)
+
+
 def test_meaning_or_a_thing_in_common_is_enough() -> None:
     assert about_the_same("Sold the Beetle.", "Drives an old Volkswagen.", 0.6, people=(), shares_thing=False)
     assert about_the_same("Rex is gone.", "Walks at dawn.", None, people=(), shares_thing=True)

@@ -25,14 +25,14 @@ def are_one(one: str, other: str, near: float | None) -> bool:
     return near is not None and near >= _SAME_MEANING and (_only_adds(a, b) or _only_adds(b, a))
 
 
-def may_be_one(one: str, other: str, near: float | None) -> bool:
+def may_be_one(one: str, other: str, near: float | None, *, people: Collection[str] = ()) -> bool:
     """Where the model says that they are: nothing speaks against it, and they have something in common."""
     a, b = marks_of(one), marks_of(other)
-    if not _compatible(a, b) or _tell_otherwise(a, b):
+    if not _compatible(a, b) or _tell_otherwise(a, b) or _who(a, people) != _who(b, people):
         return False
     if a.order and a.order == b.order:
         return True
-    if near is None and 2 * len(a.words & b.words) >= min(len(a.words), len(b.words)) > 0:
+    if near is None and not _is_spaced(a) and 2 * len(a.words & b.words) >= min(len(a.words), len(b.words)) > 0:
         return True
     shared, fewest = a.specific & b.specific, min(len(a.specific), len(b.specific))
     if a.specific - b.specific and b.specific - a.specific:  # each says something that the other does not
@@ -72,6 +72,10 @@ def _tell_otherwise(a: Marks, b: Marks) -> bool:
     end = _alike_until(one[begin:][::-1], other[begin:][::-1])
     fewest = min(len(one), len(other))
     return begin + end < fewest <= 2 * begin
+
+
+def _is_spaced(marks: Marks) -> bool:
+    return all(word.isascii() for word in marks.words)
 
 
 def _in_order(marks: Marks) -> list[str]:

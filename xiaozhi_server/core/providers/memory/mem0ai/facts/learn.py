@@ -123,7 +123,7 @@ class Learner:
         """A known memory that says the same."""
         shown = part.request.memory(fact.same_as)
         nearness = self._nearness(fact.text, part, vector)
-        if shown is not None and may_be_one(fact.text, shown.text, nearness(shown)):
+        if shown is not None and may_be_one(fact.text, shown.text, nearness(shown), people=_people(part)):
             return shown
         known = {memory.id: memory for memory in chain(self._candidates(fact, part), self.new)}
         return next((one for one in known.values() if are_one(fact.text, one.text, nearness(one))), None)
