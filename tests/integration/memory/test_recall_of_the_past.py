@@ -44,6 +44,19 @@ async def home(start_engine: Any, pool: Pool, request: pytest.FixtureRequest) ->
         yield home
 
 
+async def test_what_is_kept_for_the_next_question_is_as_it_was_found(home: Household) -> None:
+    """Replaced since then it would be told as true."""
+    found = await home.engine.search("Where did I live before?", user_id="ann")
+    ids = [one.memory.id for one in found]
+    replaced = [one.memory.id for one in found if one.memory.superseded_by is not None]
+    assert len(replaced) == 2
+    assert await home.engine.present(ids, user_id="ann") == set(ids) - set(replaced)
+    assert await home.engine.present(ids, user_id="ann", replaced=replaced) == set(ids)
+    assert await home.engine.present(ids, user_id="bob", replaced=replaced) == set()
+    await home.engine.delete(replaced[0], user_id="ann")
+    assert await home.engine.present(ids, user_id="ann", replaced=replaced) == set(ids) - {replaced[0]}
+
+
 async def test_what_was_replaced_is_not_recalled_as_it_is_now(home: Household) -> None:
     for question in NOW_QUESTIONS:
         for asked in ({}, {"agent_id": "bot"}, {"filters": {"role": "user"}}):

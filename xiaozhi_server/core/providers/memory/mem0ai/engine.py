@@ -500,11 +500,15 @@ class MemoryEngine(KnowsThings):
         user_id: str,
         agent_id: str | None = None,
         also_agents: Sequence[str] = (),
+        replaced: Sequence[uuid.UUID] = (),
     ) -> set[uuid.UUID]:
-        """Which of these a search with this owner and agent could still bring."""
+        """Which of these a search with this owner and agent could still bring as they are.
+
+        `replaced` are those of them that were not true any more when they were found.
+        """
         scope = Scope(user_id, agent_id, None, tuple(also_agents), shared=True)
         async with self._connection() as connection:
-            return await by_statement.present(connection, scope, ids)
+            return await by_statement.present(connection, scope, ids, replaced)
 
     async def share(self, *, user_id: str, agent_id: str, from_agent: str, done_by: str) -> bool:
         """Let an agent read what another one heard of this person; False if it may already. For recall alone.

@@ -51,9 +51,18 @@ class RecallEngine(Protocol):
         ...
 
     async def present(
-        self, ids: Sequence[UUID], *, user_id: str, agent_id: str | None = None, also_agents: Sequence[str] = ()
+        self,
+        ids: Sequence[UUID],
+        *,
+        user_id: str,
+        agent_id: str | None = None,
+        also_agents: Sequence[str] = (),
+        replaced: Sequence[UUID] = (),
     ) -> set[UUID]:
-        """Which of these are still memories of this owner that this agent may read."""
+        """Which of these are still what they were: memories of this owner that this agent may read.
+
+        `replaced` are those of them that were not true any more when they were found.
+        """
         ...
 
     async def end_session(self, session_id: str, *, user_id: str) -> None:

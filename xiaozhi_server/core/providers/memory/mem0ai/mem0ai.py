@@ -168,6 +168,7 @@ class Mem0aiMemory:
             user_id=scope.user_id,
             agent_id=scope.agent_id,
             also_agents=self._options.share_from,
+            replaced=[one.memory.id for one in late if one.memory.superseded_by is not None],
         )
         async with asyncio.TaskGroup() as group:
             search = group.create_task(searched)

@@ -327,6 +327,7 @@ class OtherStoreEngine:
         user_id: str,
         agent_id: str | None = None,
         also_agents: Sequence[str] = (),
+        replaced: Sequence[uuid.UUID] = (),
     ) -> set[uuid.UUID]:
         asked = Scope(user_id, agent_id, None, tuple(also_agents), shared=True)
         async with self._connection() as connection:

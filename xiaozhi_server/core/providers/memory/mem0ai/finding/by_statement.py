@@ -14,7 +14,7 @@ from ..rows.halfvec import HalfVector
 from ..scope import Scope
 from ..statements import composed, statement
 from . import owner_index, owner_rows
-from .extent import HELD_FROM, HELD_TO, LIVES
+from .extent import HELD_FROM, HELD_TO, LIVES, Extent
 from .gaps import apart, links_of
 from .owner_index import OwnerIndex
 from .owner_load import Source, with_waiting
@@ -36,7 +36,8 @@ _SCOPE = (
     f"user_id = %(user_id)s AND (%(agent_id)s::text IS NULL OR agent_id = ANY (%(agents)s::text[] || {_GRANTED}))"
     " AND (%(run_id)s::text IS NULL OR run_id = %(run_id)s)"
 )
-_PRESENT = composed("entry_present", mine=f"{_SCOPE} AND {LIVES}")
+_WAS_TRUE = f"(id = ANY (%(replaced)s::uuid[]) AND {Extent(replaced=True).sql()})"
+_PRESENT = composed("entry_present", mine=f"{_SCOPE} AND ({LIVES} OR {_WAS_TRUE})")
 _WHOLE = """json_build_object(
            'size', (SELECT size FROM whole),
            'mean_length', (SELECT mean_length FROM whole),
@@ -77,10 +78,15 @@ async def speakers_of(connection: Connection, user_id: str) -> list[str]:
         return [str(speaker) for (speaker,) in await cursor.fetchall()]
 
 
-async def present(connection: Connection, scope: Scope, ids: Sequence[UUID]) -> set[UUID]:
-    """Which of these ids are rows of which this owner, through this agent, may be reminded."""
+async def present(
+    connection: Connection, scope: Scope, ids: Sequence[UUID], replaced: Sequence[UUID] = ()
+) -> set[UUID]:
+    """Which of these ids are rows of which this owner, through this agent, may be reminded as of what is true.
+
+    And those of `replaced` that are there, true or not.
+    """
     async with connection.cursor(row_factory=tuple_row) as cursor:
-        await cursor.execute(_PRESENT, {**scope_parameters(scope), "ids": list(ids)})
+        await cursor.execute(_PRESENT, {**scope_parameters(scope), "ids": list(ids), "replaced": list(replaced)})
         return {id for (id,) in await cursor.fetchall()}
 
 

@@ -275,7 +275,13 @@ class PlatformEngine:
         return await self._editor.owners(limit=limit)
 
     async def present(
-        self, ids: Sequence[UUID], *, user_id: str, agent_id: str | None = None, also_agents: Sequence[str] = ()
+        self,
+        ids: Sequence[UUID],
+        *,
+        user_id: str,
+        agent_id: str | None = None,
+        also_agents: Sequence[str] = (),
+        replaced: Sequence[UUID] = (),
     ) -> set[UUID]:
         """Which of these are still memories of this owner; what cannot be found out is not."""
         scope = Scope(user_id)
