@@ -1,6 +1,7 @@
 """kill -9 between every two steps of a save: what was committed is remembered, each exchange exactly once."""
 
 import asyncio
+import contextlib
 import signal
 import sys
 from datetime import UTC, datetime
@@ -9,12 +10,17 @@ from typing import Any
 
 import pytest
 
-from tests.integration.memory.conftest import StartGathering
+from firmware_sim.cloud import Fault, StandInCloud
+from tests.integration.memory.conftest import Pool, StartGathering
+from tests.integration.memory.killed_asker import parts as asking
 from tests.integration.memory.killed_saver import FACTS, POLICY
+from tests.integration.memory.mem0_world import self_hosted
+from tests.support.waiting import until
 from xiaozhi_server.core.providers.memory.base import SpokenMessage
 from xiaozhi_server.core.providers.memory.mem0ai import MemoryEngine
 
 SAVER = Path(__file__).with_name("killed_saver.py")
+ASKER = Path(__file__).with_name("killed_asker.py")
 ROOT = Path(__file__).parents[3]
 STEPS = {
     "put turn-1": 0,
@@ -80,3 +86,38 @@ async def test_killed_while_saving_both_together(step: str, database_dsn: str, s
     await kill_at(step, database_dsn, "batch")
     async with start_gathering(POLICY) as (engine, _):
         await is_all_there(engine, STEPS.get(step, 2))
+
+
+@pytest.mark.parametrize("step", ["asking", "answered", "written"])
+async def test_killed_while_a_model_is_asked(step: str, database_dsn: str, pool: Pool, tmp_path: Path) -> None:
+    """The next process takes over when the lease of the dead one has ended, which is not waited for here."""
+    async with StandInCloud() as cloud:
+        if step == "asking":
+            cloud.faults.chat = Fault(mode="stall")
+        asker = await asyncio.create_subprocess_exec(
+            sys.executable, str(ASKER), database_dsn, cloud.base_url, str(tmp_path), step, env={"PYTHONPATH": str(ROOT)}
+        )
+        try:
+            if step == "asking":
+                await until(lambda: cloud.counts["chat"], within_s=60)
+                asker.kill()
+            async with asyncio.timeout(60):
+                assert await asker.wait() == -signal.SIGKILL
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                asker.kill()
+        cloud.faults.clear()
+        async with self_hosted(asking(cloud.base_url), pool, tmp_path) as engine:
+            in_between = [one.memory.text for one in await engine.search("favourite", user_id="ann", top_k=10)]
+            assert sorted(in_between) == sorted(FACTS.values()), "what waits is known"
+            async with pool.connection() as connection:
+                await connection.execute("UPDATE memory_outbox SET due_at = now() WHERE state = 'waiting'")
+            assert isinstance(engine, MemoryEngine)
+            assert each_once(await remembered(engine))
+            assert [await tell_again(engine, key) for key in FACTS] == [False, False]
+            assert each_once(await remembered(engine))
+
+
+def each_once(texts: list[str]) -> bool:
+    """In whatever words the model put them."""
+    return len(texts) == 2 and all(sum(word in text for text in texts) == 1 for word in ("teal", "cocoa"))
