@@ -71,6 +71,20 @@ async def test_a_start_makes_connections_for_a_rush(database_dsn: str, executor:
         await engine.stop(1.0)
 
 
+async def test_a_start_without_enough_connections_still_loads_the_model(
+    database_dsn: str, executor: ThreadPoolExecutor
+) -> None:
+    embedder = SlowToLoad()
+    pool: Pool = AsyncConnectionPool(database_dsn, min_size=3, max_size=3, timeout=0.05, open=False)
+    async with pool:
+        await pool.wait()
+        async with pool.connection():  # somebody else has one of them
+            engine = MemoryEngine(pool, embedder, executor)
+            await engine.start()
+            assert embedder.is_loaded
+            await engine.stop(1.0)
+
+
 async def test_the_first_questions_of_many_are_answered(
     pool: Pool, executor: ThreadPoolExecutor, minilm: MiniLmEmbedder
 ) -> None:

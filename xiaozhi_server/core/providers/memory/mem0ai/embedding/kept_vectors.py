@@ -2,7 +2,8 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,6 +46,19 @@ class KeptVectors:
         self._kept.move_to_end(text)
         return vector[np.newaxis]
 
+    @contextmanager
+    def begun(self, text: str) -> Iterator[None]:
+        """Begin with this text as soon as somebody waits for something else: who then asks for it has it sooner."""
+        if text in self._kept or len(text) > _LONGEST_KEPT:
+            yield
+            return
+        ahead = asyncio.create_task(self._computed(text), name="memory-question-ahead")
+        ahead.add_done_callback(_forget_error)
+        try:
+            yield
+        finally:
+            ahead.cancel()
+
     async def close(self) -> None:
         """The embedder itself belongs to others. Who still asks was told to stop by then."""
         self._kept.clear()
@@ -67,3 +81,9 @@ class KeptVectors:
     async def _one(self, text: str) -> Vectors:
         vector: Vectors = (await self._embedder.embed([text]))[0]
         return vector
+
+
+def _forget_error(ahead: "asyncio.Task[Vectors]") -> None:
+    """Whoever really asks gets it too."""
+    if not ahead.cancelled():
+        ahead.exception()

@@ -136,22 +136,23 @@ class Searcher:
     async def _searched(
         self, text: str, scope: Scope, limit: int, needed: Filter | None, wait_s: float
     ) -> list[FoundMemory]:
-        index = await self._at_hand(scope.user_id)
-        if index is None:
-            speakers, things, granted = await self._known(scope.user_id)
-        else:
-            speakers, things, granted = index.speakers, index.things, index.granted
-        until, now_s = time.monotonic() + wait_s, time.time()
-        floor = self._floor.begin()
-        question = question_of(
-            text,
-            multilingual=self._embedder.multilingual,
-            speakers=speakers,
-            things=things,
-            agents=_agents(scope, granted),
-            now_s=now_s,
-        )
-        vector = await self._query_vector(question.to_embed, wait_s)
+        with self._embedder.begun(text):  # reading an owner takes about as long
+            index = await self._at_hand(scope.user_id)
+            if index is None:
+                speakers, things, granted = await self._known(scope.user_id)
+            else:
+                speakers, things, granted = index.speakers, index.things, index.granted
+            until, now_s = time.monotonic() + wait_s, time.time()
+            floor = self._floor.begin()
+            question = question_of(
+                text,
+                multilingual=self._embedder.multilingual,
+                speakers=speakers,
+                things=things,
+                agents=_agents(scope, granted),
+                now_s=now_s,
+            )
+            vector = await self._query_vector(question.to_embed, wait_s)
         if floor is None:  # it was measured meanwhile: the first question shall not wait twice
             floor = await self._floor.value(until - time.monotonic())
         extent = extent_of(question, needed, now_s)

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import Any
 
-from psycopg_pool import AsyncConnectionPool
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from ..embedding.embed import Embedder
 
@@ -32,11 +32,14 @@ async def warm_up(pool: Pool, embedder: Embedder, search: Callable[[], Awaitable
 
 async def _fill(pool: Pool) -> int:
     """The pool makes its connections when they are asked for; it closes those that are not used for long."""
-    count = min(_CONNECTIONS, pool.max_size)
+    wanted = min(_CONNECTIONS, pool.max_size)
     async with AsyncExitStack() as stack:
-        for _ in range(count):
-            await stack.enter_async_context(pool.connection())
-    return count
+        for count in range(wanted):
+            try:
+                await stack.enter_async_context(pool.connection())
+            except PoolTimeout:  # others use them already, or this machine is slow to make them
+                return count
+    return wanted
 
 
 async def _warm_embedder(embedder: Embedder, timeout_s: float) -> None:
