@@ -153,7 +153,9 @@ async def test_a_history_of_several_owners_is_told_to_none(engine: PlatformEngin
     assert await engine.history(id, user_id="bob") == []
 
 
-@pytest.mark.parametrize("id", ["", "x", "*", "../../v1/batch", "5b0d3f1e-8a51-4c0e-9d0c-6f1f0b2c7a11", "\0", "0" * 5000])
+@pytest.mark.parametrize(
+    "id", ["", "x", "*", "../../v1/batch", "5b0d3f1e-8a51-4c0e-9d0c-6f1f0b2c7a11", "\0", "0" * 5000]
+)
 async def test_ids_that_nobody_has(engine: PlatformEngine, id: str) -> None:
     assert await engine.get(id, user_id="ann") is None
     assert await engine.history(id, user_id="ann") == []
