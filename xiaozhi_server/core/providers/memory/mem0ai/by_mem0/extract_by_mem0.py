@@ -249,7 +249,11 @@ async def extracted(
         learned = Learned(is_whole=False)
     if learned.is_whole:
         return learned
-    as_said = [replace(row, memory=replace(row.memory, flag=UNEXTRACTED)) for row in await word_for_word(batch)]
+    as_said = [
+        replace(row, memory=replace(row.memory, flag=UNEXTRACTED))
+        for place, row in enumerate(await word_for_word(batch))
+        if place not in learned.heard
+    ]
     return replace(learned, rows=(*learned.rows, *as_said))
 
 

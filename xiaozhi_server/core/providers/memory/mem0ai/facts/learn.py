@@ -1,6 +1,7 @@
 """Makes changes of a memory out of checked facts: each is new, known already, or the end of another one."""
 
 import uuid
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -23,6 +24,7 @@ from .check import Checked, Verdict, founded_things
 from .learned import Learned, Replaced, SaidAgain, ToldRelation
 from .marks import marks_of
 from .request import Request, zone_of
+from .sentences import sentences_of
 from .thing import SELF, key_of
 
 _OLDEST = datetime(1900, 1, 1, tzinfo=UTC)
@@ -58,6 +60,7 @@ class Learner:
         self._links: dict[tuple[uuid.UUID, str], str] = {}
         self._relations: list[ToldRelation] = []
         self._is_whole = True
+        self._told: Counter[int] = Counter()  # facts of each message
 
     @property
     def messages(self) -> list[SpokenMessage]:
@@ -70,6 +73,7 @@ class Learner:
 
     def take(self, part: Part) -> None:
         self._is_whole = self._is_whole and part.verdict.is_whole
+        self._count(part)
         told: list[tuple[uuid.UUID, Told]] = []
         for checked in part.verdict.facts:
             memory_id = self._fact(checked, part)
@@ -87,7 +91,19 @@ class Learner:
             tuple((memory_id, name) for (memory_id, _), name in self._links.items()),
             tuple(self._relations),
             self._is_whole,
+            frozenset(
+                place
+                for place, told in self._told.items()
+                if told >= len(sentences_of(self._sources[place][1].content))
+            ),
         )
+
+    def _count(self, part: Part) -> None:
+        """Those that say where they are from; where the answer breaks off, the last fact may be half of one."""
+        facts = part.verdict.facts if part.answer.is_whole else part.verdict.facts[:-1]
+        for checked in facts:
+            if not checked.flag:
+                self._told.update(part.request.sources(checked.fact.sources))
 
     def _fact(self, checked: Checked, part: Part) -> uuid.UUID | None:
         """The memory that says it from now on; None where it says nothing new about nobody."""

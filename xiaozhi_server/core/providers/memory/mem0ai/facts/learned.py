@@ -45,7 +45,8 @@ class ToldRelation:
 class Learned:
     """`links` are memories and the names of what they are about.
 
-    `is_whole` is False where more was told than this holds: what was said is then kept word for word as well.
+    `is_whole` is False where more was told than this holds: what was said is then kept word for word as well, but for
+    the messages at the places `heard`, of which there is a fact for each sentence.
     """
 
     rows: tuple[NewMemory, ...] = ()
@@ -55,6 +56,7 @@ class Learned:
     links: tuple[tuple[UUID, str], ...] = ()
     relations: tuple[ToldRelation, ...] = ()
     is_whole: bool = True
+    heard: frozenset[int] = frozenset()
 
     def counts(self) -> dict[FactKind, int]:
         flagged = sum(bool(row.memory.flag) for row in self.rows)
