@@ -40,6 +40,7 @@ bench-memory: $(VENV)/.ready-dev
 	@$(BIN)/python -m bench.recall $(if $(DATA),--data "$(DATA)") --json recall.json
 	@$(BIN)/python -m bench.extraction --json extraction.json
 	@$(BIN)/python -m bench.forgetting --json forgetting.json
+	@$(BIN)/python -m bench.transfer --json transfer.json
 	@$(BIN)/python -m bench.memory_speed --json memory-speed.json $(ARGS)
 
 $(VENV)/.ready: requirements.txt requirements-models.txt

@@ -16,7 +16,7 @@ from typing import Any
 from psycopg import Error
 from psycopg_pool import PoolTimeout
 
-from . import cli_memory_prune, cli_memory_things
+from . import cli_memory_prune, cli_memory_things, cli_memory_transfer
 from .cli_database import opened_database
 from .cli_memory_adopt import ADOPT, adopt, parts_for_adoption
 from .cli_memory_command import (
@@ -80,21 +80,21 @@ async def _run(settings: Settings, chosen: argparse.Namespace) -> None:
             async with opened_platform(settings, plan) as platform:
                 await kept(KeptCommand(platform, chosen))
             return
-    async with _opened_engine(settings, plan, chosen.action) as engine:
-        await ACTIONS[chosen.action](Command(engine, chosen))
+    async with _opened(settings, plan, chosen) as command:
+        await ACTIONS[chosen.action](command)
 
 
 @asynccontextmanager
-async def _opened_engine(settings: Settings, plan: MemoryPlan, action: str) -> AsyncIterator[MemoryEngine]:
+async def _opened(settings: Settings, plan: MemoryPlan, chosen: argparse.Namespace) -> AsyncIterator[Command]:
     async with opened_database(settings, command_options(settings)) as database:
         with ThreadPoolExecutor(2) as executor:
-            parts = parts_for_adoption(plan.parts) if action == ADOPT else plan.parts
+            parts = parts_for_adoption(plan.parts) if chosen.action == ADOPT else plan.parts
             hosted = await _opened_parts(parts, database.pool, executor, Path(settings.data_dir))
             try:
                 if not isinstance(hosted.engine, MemoryEngine):
                     raise CommandError("these memories lie in another store (vector_store): look there")
                 await hosted.engine.start(work=False)
-                yield hosted.engine
+                yield Command(hosted.engine, chosen, database.pool, plan, Path(settings.data_dir) / "spool")
                 await hosted.engine.stop(0.0)
             finally:
                 await hosted.close()
@@ -244,6 +244,7 @@ ACTIONS: dict[str, Callable[[Command], Awaitable[None]]] = {
     ADOPT: adopt,
     **cli_memory_prune.ACTIONS,
     **cli_memory_things.ACTIONS,
+    **cli_memory_transfer.ACTIONS,
 }
 
 

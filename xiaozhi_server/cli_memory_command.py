@@ -6,12 +6,17 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Protocol
 from uuid import UUID
+
+from psycopg import AsyncConnection
+from psycopg_pool import AsyncConnectionPool
 
 from .cli_output import shown, table
 from .core.providers.memory.mem0ai.engine import MemoryEngine
 from .core.providers.memory.mem0ai.records import FoundMemory, StoredMemory
+from .memory_plan import MemoryPlan
 
 OWNERS_SHOWN = 20
 _LONGEST_LINE = 100
@@ -62,9 +67,15 @@ class KeptCommand:
 
 @dataclass(frozen=True, slots=True)
 class Command(KeptCommand):
-    """One that only our own database can do."""
+    """One that only our own database can do.
+
+    `plan` is where the settings keep memories, `spool` the folder with exchanges that wait for the database.
+    """
 
     engine: MemoryEngine
+    pool: AsyncConnectionPool[AsyncConnection[Any]]
+    plan: MemoryPlan
+    spool: Path
 
 
 def confirm(command: KeptCommand, question: str) -> None:

@@ -166,6 +166,7 @@ class ConversationStore:
     async def _write(self, exchange: Exchange, memory: MemoryProvider | None) -> None:
         async with self._database.transaction(self._options.write_timeout_s) as connection:
             if exchange.binding.agent.history != "off":
+                await connection.execute(query("hold_owner"), {"owner_id": exchange.binding.owner_id})
                 await connection.execute(query("record_exchange"), _row(exchange))
             if memory is not None and exchange.binding.agent.memory_enabled and exchange.lines:
                 await _remember(exchange, memory, connection)

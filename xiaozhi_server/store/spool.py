@@ -1,6 +1,7 @@
 """Exchanges that wait on disk for the database: one private file each, written whole or not at all. Knows no SQL."""
 
 import contextlib
+import json
 import os
 from pathlib import Path
 from time import time, time_ns
@@ -68,6 +69,14 @@ class Spool:
     def remove(self, entry: Path) -> None:
         entry.unlink(missing_ok=True)
 
+    def forget(self, owner_id: str, *, dry_run: bool = False) -> int:
+        """Remove all exchanges of an owner, those that were put aside too; how many there were."""
+        entries = [entry for pattern in ("*.json", "*.rejected") for entry in self._folder.glob(pattern)]
+        theirs = [entry for entry in entries if _owner_of(entry) == owner_id]
+        for entry in [] if dry_run else theirs:
+            entry.unlink(missing_ok=True)
+        return len(theirs)
+
     def put_aside(self, entry: Path) -> None:
         """Keep it for a person to look at; it does not hold up the others any more."""
         with contextlib.suppress(FileNotFoundError):
@@ -79,3 +88,12 @@ class Spool:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+def _owner_of(entry: Path) -> str | None:
+    """Of an exchange that may be broken, or gone since it was listed."""
+    try:
+        owner = json.loads(entry.read_bytes())["binding"]["owner_id"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return owner if isinstance(owner, str) else None

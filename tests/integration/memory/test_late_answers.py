@@ -35,6 +35,7 @@ class SlowEngine:
         self.enqueue = engine.enqueue
         self.prefetch = engine.prefetch
         self.recalled = engine.recalled
+        self.forgotten = engine.forgotten
         self.present = engine.present
         self.end_session = engine.end_session
 

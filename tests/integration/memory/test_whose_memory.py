@@ -141,6 +141,7 @@ class HalfSlowEngine:
         self._slow = slow
         self.enqueue = engine.enqueue
         self.prefetch = engine.prefetch
+        self.forgotten = engine.forgotten
         self.present = engine.present
         self.recalled = engine.recalled
         self.end_session = engine.end_session

@@ -6,15 +6,15 @@ Whose memories a call is about is always said and always checked. Knows no conve
 import asyncio
 import logging
 import uuid
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import Executor
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from functools import partial
-from typing import Any, Literal, TypeVar, overload
+from typing import Any, BinaryIO, Literal, TypeVar, overload
 
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, Error
 from psycopg_pool import AsyncConnectionPool
 
 from ..base import AgentRules, AnyMessage, MemoryRules, SpokenMessage
@@ -39,7 +39,7 @@ from .daily import runs
 from .daily.maintenance import Maintenance, MaintenanceOptions
 from .daily.runs import StepRun
 from .embedding.embed import Embedder
-from .errors import MemoryInputError
+from .errors import ForgottenMeanwhileError, MemoryInputError
 from .facts.at_once import Attached, add_facts, learning
 from .facts.learned import MemoryChange
 from .filters import Filter
@@ -51,6 +51,7 @@ from .forgetting.access_log import AccessLog, AccessOptions
 from .forgetting.prune import PruneResult, PruneWatch, Whose, count, prune
 from .forgetting.retention import quality_of
 from .forgetting.step import Forgetting
+from .forgotten import FORGOTTEN_STATE, Forgotten
 from .images import with_seen_images
 from .message import memory_id
 from .metadata import checked_metadata
@@ -72,6 +73,11 @@ from .sharing.reads import SharedReads
 from .sharing.shares import AuditLine, Share, Shares
 from .statements import MIGRATIONS
 from .things.door import KnowsThings
+from .transfer import person
+from .transfer.exporting import ExportOptions, exported
+from .transfer.importing import Imported, Importer, ImportOptions, Keeper
+from .transfer.items import Notice
+from .transfer.ours import Model
 from .wishes import Wishes
 
 logger = logging.getLogger(__name__)
@@ -136,6 +142,7 @@ class MemoryEngine(KnowsThings):
         describer: Describer | None = None,
     ) -> None:
         self.observer = observer or NoObserver()
+        self.forgotten = Forgotten()
         self._pool = pool
         self._embedder: Embedder = ObservedEmbedder(embedder, self.observer)
         self._executor = executor
@@ -157,6 +164,7 @@ class MemoryEngine(KnowsThings):
         self._access = AccessLog(pool, self._options.access)
         self._clock = self._options.clock
         self.maintenance = Maintenance(pool, self._options.maintenance, self.observer, self._clock, rules)
+        self.forgotten.tell(self._access)
 
     async def start(self, *, work: bool = True) -> None:
         """Bring the tables up to date and begin to work off what a former run left behind.
@@ -166,7 +174,9 @@ class MemoryEngine(KnowsThings):
         async with self._pool.connection() as connection:  # no time limit: a migration may have much to do
             await apply_migrations(connection, MIGRATIONS, ledger=LEDGER)
             self._number = await pgstore.embedder_number(connection, self._embedder)
-        self._searcher = Searcher(self._pool, self._embedder, self._number, self._options.search, self._executor)
+        self._searcher = Searcher(
+            self._pool, self._embedder, self._number, self._options.search, self._executor, self.forgotten
+        )
         self._saver = VerbatimSaver(self._embedder, self._number, self._executor, self._searcher.forget)
         self._editor = Editor(self._connection, self._saver, self._number, self._searcher.forget)
         self._taker = Taker(self._pool, self._embedder, self._number, self._executor, self._searcher.forget)
@@ -291,8 +301,13 @@ class MemoryEngine(KnowsThings):
         if not rows:
             return []
         prepared = await _started(self._saver).found_by(rows)
-        async with self._connection() as connection, connection.transaction():
-            await pgstore.insert(connection, prepared, self._number)
+        try:
+            async with self._connection() as connection, connection.transaction():
+                await pgstore.insert(connection, prepared, self._number)
+        except Error as error:
+            if error.sqlstate == FORGOTTEN_STATE:
+                raise ForgottenMeanwhileError from None
+            raise
         _started(self._searcher).forget(user_id)
         return rows
 
@@ -423,10 +438,55 @@ class MemoryEngine(KnowsThings):
             return await history.events_of(connection, scope, known)
 
     async def forget(self, *, user_id: str) -> int:
-        """Leave nothing of a person, no history either. Returns how many memories there were."""
+        """Leave nothing of a person, no history either. Returns how many memories there were.
+
+        What was said until now is not taken any more, however late it arrives; only an import brings it back.
+        """
+        return (await self.forget_person(user_id=user_id)).get("memory_entry", 0)
+
+    async def forget_person(self, *, user_id: str) -> Mapping[str, int]:
+        """The same, and how many rows of which table there were. It takes as long as it takes."""
         scope = Scope(user_id)
         await self._meet(scope)  # what mem0 had of this person must not come later
-        return await _started(self._editor).forget(scope)
+        removed = await person.forget(self._pool.connection, scope.user_id)
+        _started(self._searcher).forget_person(scope.user_id)
+        await person.drop_indexes(self._pool, scope.user_id)
+        return removed
+
+    async def exported(
+        self,
+        *,
+        user_id: str | None = None,
+        vectors: bool = False,
+        progress: Callable[[int, int], None] = lambda _, __: None,
+    ) -> AsyncGenerator[bytes]:
+        """All that is remembered of an owner (else of everybody) as lines of JSON, as of one moment.
+
+        Close it where you do not read it to its end. `vectors`: those of our embedder come along.
+        """
+        if user_id is not None:
+            await self._meet(Scope(user_id))
+        model = Model(self._embedder.name, self._embedder.dimensions)
+        options = ExportOptions(user_id, model, self._number, vectors)
+        async with self._pool.connection() as connection, aclosing(exported(connection, options, progress)) as lines:
+            async for some in lines:
+                yield some
+
+    async def imported(
+        self,
+        file: BinaryIO,
+        options: ImportOptions | None = None,
+        *,
+        notice: Callable[[Notice], None] = lambda _: None,
+        progress: Callable[[int], None] = lambda _: None,
+    ) -> Imported:
+        """Read memories from a file of ours, of Mem0 or of the reference server (see transfer/importing.py).
+
+        The same file twice changes nothing the second time. A `TransferError` where it cannot be read at all.
+        """
+        changed = _started(self._searcher).forget
+        keeper = Keeper(self._pool, self._embedder, self._number, self._executor, changed)
+        return await Importer(keeper, options or ImportOptions(), notice=notice, progress=progress).run(file)
 
     async def prune(
         self,

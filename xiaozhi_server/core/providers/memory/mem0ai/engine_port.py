@@ -5,6 +5,7 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from ..base import AnyMessage
+from .forgotten import Forgotten
 from .observe import MemoryObserver
 from .records import FoundMemory
 from .wishes import Wishes
@@ -14,6 +15,7 @@ class RecallEngine(Protocol):
     """Shared by everybody in the process. Whose memories a call is about is always said and always checked."""
 
     observer: MemoryObserver
+    forgotten: Forgotten  # tells who keeps something of a person
 
     async def enqueue(
         self,

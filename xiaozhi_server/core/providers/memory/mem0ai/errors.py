@@ -40,6 +40,13 @@ class InvalidCursorError(MemoryInputError):
     """A cursor that `cursor_of` did not make."""
 
 
+class ForgottenMeanwhileError(MemoryInputError):
+    """The owner was forgotten after this was said. Nothing was written; only an import brings such things back."""
+
+    def __init__(self) -> None:
+        super().__init__("this owner was forgotten after this was said: only an import takes it")
+
+
 class NameTakenError(MemoryInputError):
     """Two things of one agent cannot have the same name."""
 

@@ -24,9 +24,17 @@ class LateAnswers:
     def __init__(self, keep_s: float) -> None:
         self._keep_s = keep_s
         self._answers: deque[_Answer] = deque(maxlen=_ANSWERS_MAX)
+        self._forgotten_at = float("-inf")
 
     def keep(self, scope: Scope, asked_at: float, found: Sequence[FoundMemory]) -> None:
-        self._answers.append(_Answer(scope, asked_at, found))
+        if asked_at > self._forgotten_at:
+            self._answers.append(_Answer(scope, asked_at, found))
+
+    def forget(self, user_id: str) -> None:
+        """Nothing of this owner may stay, nor come from a search that runs already: then whoever it is about."""
+        self._forgotten_at = asyncio.get_running_loop().time()
+        kept = [answer for answer in self._answers if answer.scope.user_id != user_id]
+        self._answers = deque(kept, maxlen=_ANSWERS_MAX)
 
     def take(self, scopes: Collection[Scope]) -> dict[Scope, list[FoundMemory]]:
         """Of each of these, each once. What is too old, or somebody else's, is gone."""

@@ -64,6 +64,7 @@ class Mem0aiMemory:
         self._wishes = Wishes()
         self._searches: set[_Search] = set()
         self._late = LateAnswers(self._options.late_s)
+        engine.forgotten.tell(self._late)
         self._sessions: dict[str, str] = {}  # whose, and which one
 
     async def init_memory(

@@ -25,6 +25,7 @@ from ..errors import InvalidTextError
 from ..facts.at_once import Attached, add_facts, learning
 from ..facts.learned import MemoryChange
 from ..filters import parse
+from ..forgotten import Forgotten
 from ..images import with_seen_images
 from ..message import memory_id
 from ..metadata import checked_metadata, merged
@@ -43,7 +44,8 @@ from ..saving.verbatim import row_of
 from ..scope import Scope
 from ..sharing import shares
 from ..sharing.shares import AuditLine, Share
-from ..statements import MIGRATIONS, statement
+from ..statements import MIGRATIONS
+from ..transfer import person as persons
 from ..wishes import Wishes
 from .extract_by_mem0 import ExtractionOptions, Extractor
 from .mem0_payload import without_taken_names
@@ -76,6 +78,7 @@ class OtherStoreEngine:
         describer: Describer | None = None,
     ) -> None:
         self.observer = observer or NoObserver()
+        self.forgotten = Forgotten()
         self._pool = pool
         self.store = store
         self._reranker = reranker
@@ -306,12 +309,14 @@ class OtherStoreEngine:
 
     async def forget(self, *, user_id: str) -> int:
         """Leave nothing of a person, no history either. Returns how many memories there were."""
-        count = await self.delete_all(user_id=user_id)
-        person = {"user_id": Scope(user_id).user_id, "agent_id": None}
-        async with self._connection() as connection, connection.transaction():
-            await connection.execute(statement("summary_forget"), person)
-            await connection.execute(statement("person_forget"), person)
-            await shares.forget(connection, user_id)
+        person = Scope(user_id).user_id
+        # First what waits, so that nobody saves it meanwhile; at last what the deletions left in the history.
+        removed = await persons.forget(self._pool.connection, person)
+        # Where the store is in our database its rows are gone with ours.
+        count = sum(rows for name, rows in removed.items() if not name.startswith("memory_"))
+        count += await self.delete_all(user_id=person)
+        await persons.forget(self._pool.connection, person)
+        self.forgotten.forget(person)
         return count
 
     def prefetch(self, user_id: str) -> None:

@@ -1,10 +1,14 @@
-"""Remembers the vectors of the last questions: one that is asked again within a conversation costs nothing."""
+"""Remembers the vectors of the last questions: one that is asked again within a conversation costs nothing.
+
+A question is known by a checksum, so that no words of anybody stay here.
+"""
 
 import asyncio
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from hashlib import blake2b
 
 import numpy as np
 
@@ -30,20 +34,21 @@ class KeptVectors:
         self.dimensions = embedder.dimensions
         self.multilingual = embedder.multilingual
         self._embedder = embedder
-        self._kept: OrderedDict[str, Vectors] = OrderedDict()
+        self._kept: OrderedDict[bytes, Vectors] = OrderedDict()
         self._asked: dict[str, _Asked] = {}
 
     async def embed(self, texts: Sequence[str]) -> Vectors:
         if len(texts) != 1 or len(texts[0]) > _LONGEST_KEPT:
             return await self._embedder.embed(texts)
         text = texts[0]
-        vector = self._kept.get(text)
+        key = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+        vector = self._kept.get(key)
         if vector is None:
             vector = await self._computed(text)
-            self._kept[text] = vector
+            self._kept[key] = vector
             if len(self._kept) > _KEPT:
                 self._kept.popitem(last=False)
-        self._kept.move_to_end(text)
+        self._kept.move_to_end(key)
         return vector[np.newaxis]
 
     @contextmanager

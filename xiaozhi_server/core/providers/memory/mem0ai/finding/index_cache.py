@@ -120,6 +120,13 @@ class IndexCache:
         kept.stale = True
         self._refresh_soon(user_id)
 
+    def forget(self, user_id: str) -> None:
+        """Nothing of this owner may stay, not even until it is read again."""
+        self._loads.pop(user_id, None)
+        self._expected.pop(user_id, None)
+        self._too_many.pop(user_id, None)
+        self._drop(user_id)
+
     def expect(self, user_id: str, key: str) -> None:
         """Something of this owner may be committed at any moment."""
         if len(self._expected) > _EXPECTED_MAX:

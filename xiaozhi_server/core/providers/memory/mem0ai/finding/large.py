@@ -31,6 +31,7 @@ Connection = AsyncConnection[Any]
 _LOCK = "SELECT pg_try_advisory_lock(hashtextextended('memory_large', 0)) AS locked"
 _COUNT = "SELECT count(*) AS size FROM memory_entry WHERE user_id = %(user_id)s"
 _FORGET = "DELETE FROM memory_large WHERE user_id = %(user_id)s"
+_HOLD = "SELECT memory_hold(%s)"
 _STOP_TIMEOUT_S = 2.0
 
 
@@ -92,6 +93,12 @@ class LargeOwners:
         if user_id in self._known and user_id not in self._to_check:
             self._to_check.add(user_id)
             self._wake_later()
+
+    def forget(self, user_id: str) -> None:
+        """Nothing of this owner may stay; the indexes are dropped when it is time to look after them."""
+        if self._known.pop(user_id, None) is not None:
+            self._to_check.add(user_id)
+            self._woken.set()
 
     async def search(self, asked: Asked, limit: int) -> list[FoundMemory] | None:
         """None if this owner is not known to be large."""
@@ -172,14 +179,16 @@ class LargeOwners:
         if size < self._options.rows_min * (1.0 if known is None else self._options.stays):
             if known is not None:
                 await connection.execute(_FORGET, {"user_id": user_id})
-                del self._known[user_id]
+                self._known.pop(user_id, None)
             return
         if known is None and len(self._known) >= self._options.owners_max:
             logger.warning("memory: too many owners with large memories; one more is searched without an index")
             return
         await large_indexes.build(connection, user_id, self._source)
         if known is None or abs(size - known.size) > self._options.count_again * known.size:
-            await connection.execute(statement("large_count"), {"user_id": user_id})
+            async with connection.transaction():  # nobody is forgotten while their words are counted
+                await connection.execute(_HOLD, ([user_id],))
+                await connection.execute(statement("large_count"), {"user_id": user_id})
             await self._learn_words(connection, user_id)
 
 

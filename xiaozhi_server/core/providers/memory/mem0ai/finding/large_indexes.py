@@ -59,6 +59,12 @@ async def drop(connection: Connection, names: Collection[str]) -> None:
         logger.info("memory: dropped %s", name)
 
 
+async def drop_of(connection: Connection, user_id: str, embedders: Collection[int]) -> None:
+    """Drop this owner's, whichever of these embedders they were made for."""
+    near = {f"memory_near_{_digest(f'{number} {user_id}')}" for number in embedders}
+    await drop(connection, sorted((near | {f"memory_words_{_digest(user_id)}"}) & (await _found(connection)).keys()))
+
+
 async def drop_others(connection: Connection, wanted: Collection[str]) -> None:
     """Drop what belongs to nobody any more: the owner was forgotten, or the embedder is another one now."""
     await drop(connection, [name for name in await _found(connection) if name not in wanted])

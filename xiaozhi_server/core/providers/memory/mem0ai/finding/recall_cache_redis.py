@@ -24,6 +24,7 @@ T = TypeVar("T")
 
 _TIMEOUT_S = 0.02  # a cache that takes longer is no gain
 _PAUSE_S = 2.0  # after a failure nobody asks it for so long
+_TRIES = 3
 _UNTOLD_MAX = 10_000
 _NUMBER_LIVES_S = 86_400
 _PUT = """
@@ -58,6 +59,14 @@ class RedisCache:
             self._untold.pop()  # its answers die of age
         if self._telling is None or self._telling.done():
             self._telling = asyncio.get_running_loop().create_task(self._tell_all(), name="memory-cache")
+
+    async def forget_now(self, user_id: str) -> bool:
+        """Whether nothing older of this owner is there any more: for who cannot wait until Redis is back."""
+        for _ in range(_TRIES):
+            if await self._tell(user_id):
+                return True
+            await asyncio.sleep(_PAUSE_S)
+        return False
 
     async def close(self) -> None:
         if self._telling is not None:

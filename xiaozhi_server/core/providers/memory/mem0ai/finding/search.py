@@ -14,6 +14,7 @@ from ..embedding.embed import Embedder, Vectors
 from ..embedding.kept_vectors import KeptVectors
 from ..embedding.measured_floor import MeasuredFloor
 from ..filters import Filter
+from ..forgotten import MARK, Forgotten
 from ..recall.rank import question_of
 from ..recall.things import Things
 from ..records import FoundMemory
@@ -64,8 +65,15 @@ class Searcher:
     """Shared by all owners. `embedder_number` is the one under which the embedder's vectors are kept."""
 
     def __init__(
-        self, pool: Pool, embedder: Embedder, embedder_number: int, options: SearchOptions, executor: Executor
+        self,
+        pool: Pool,
+        embedder: Embedder,
+        embedder_number: int,
+        options: SearchOptions,
+        executor: Executor,
+        forgotten: Forgotten,
     ) -> None:
+        self.forgotten = forgotten
         self._pool = pool
         self._embedder = KeptVectors(embedder)
         self._options = options
@@ -176,11 +184,22 @@ class Searcher:
         if self._options.cache is not None:
             self._options.cache.forget(user_id)
 
+    def forget_person(self, user_id: str) -> None:
+        """This owner was forgotten: nothing of them stays at hand."""
+        self._cache.forget(user_id)
+        self._large.forget(user_id)
+        if self._options.cache is not None:
+            self._options.cache.forget(user_id)
+        self.forgotten.forget(user_id)
+
     def expect(self, user_id: str, key: str) -> None:
         """Somebody else's transaction puts this entry into the outbox, and may be committed at any moment."""
         self._cache.expect(user_id, key[:KEY_TOLD])
 
     def _told(self, user_id: str, key: str) -> None:
+        if key == MARK:
+            self.forget_person(user_id)
+            return
         self._cache.came(user_id, key)
         self.forget(user_id)
 

@@ -85,6 +85,10 @@ class AccessLog:
             self._count += 1
             self._noted.set()
 
+    def forget(self, user_id: str) -> None:
+        """This owner was forgotten: their recalls leave no trace."""
+        self._count -= _size(self._waiting.pop(user_id, {}))
+
     async def _run(self) -> None:
         while not self._stopping.is_set():
             await self._noted.wait()

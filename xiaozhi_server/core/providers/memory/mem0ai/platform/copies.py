@@ -14,6 +14,7 @@ from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool
 
 from ..message import memory_id
+from ..saving import outbox
 from ..saving.outbox import Batch, OutboxEntry
 from ..saving.verbatim import VerbatimSaver
 from ..statements import statement
@@ -92,6 +93,7 @@ class Copies:
             self._pool.connection() as connection,
             connection.transaction(),
         ):
+            await outbox.hold(connection, batches)
             waiting = await _marked(connection, batches)
             pairs = [pair for pair in zip(batches, prepared, strict=True) if _name(pair[0][0]) in waiting]
             kept = [batch for batch, _ in pairs]

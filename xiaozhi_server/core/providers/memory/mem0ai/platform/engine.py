@@ -23,6 +23,7 @@ from ..checks import checked_limit, checked_query
 from ..engine import LEDGER, Filters, MakeSaver, MemoryEngine
 from ..errors import MemoryNotFoundError
 from ..filters import parse as parse_filter
+from ..forgotten import Forgotten
 from ..message import memory_id
 from ..observe import MemoryObserver, NoObserver
 from ..records import FoundMemory, StoredMemory
@@ -107,6 +108,7 @@ class PlatformEngine:
             self.observer,
         )
         self._local = None if fallback is None else fallback(self._make_saver)
+        self.forgotten = Forgotten() if self._local is None else self._local.forgotten
         self._outbox: _Outbox = self._intake if self._local is None else self._local
 
     async def start(self, *, work: bool = True) -> None:

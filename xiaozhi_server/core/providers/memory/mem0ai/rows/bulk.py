@@ -14,6 +14,7 @@ from ..records import NewMemory
 from .halfvec import HalfVector
 
 Connection = AsyncConnection[Any]
+_Columns = dict[str, tuple[Callable[[NewMemory], Any], Callable[[Any], bytes]]]
 
 _HEAD = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _END = b"\xff\xff"
@@ -27,6 +28,8 @@ _size = struct.Struct(">i").pack
 _short = struct.Struct(">h").pack
 _integer = struct.Struct(">i").pack
 _long = struct.Struct(">q").pack
+_boolean = struct.Struct(">?").pack
+_real = struct.Struct(">f").pack
 _array_head = struct.Struct(">5i").pack
 
 
@@ -51,7 +54,7 @@ def _integers(values: Sequence[int]) -> bytes:
 
 
 # Every column that a new memory fills (see entry_insert.sql), with its form. The others get their defaults.
-_COLUMNS: dict[str, tuple[Callable[[NewMemory], Any], Callable[[Any], bytes]]] = {
+_COLUMNS: _Columns = {
     "user_id": (lambda new: new.memory.user_id, _text),
     "id": (lambda new: new.memory.id, lambda value: value.bytes),
     "agent_id": (lambda new: new.memory.agent_id, _text),
@@ -71,27 +74,50 @@ _COLUMNS: dict[str, tuple[Callable[[NewMemory], Any], Callable[[Any], bytes]]] =
     "words": (lambda new: new.tokens, _integers),
     "embedding": (lambda new: HalfVector(new.vector).binary, bytes),
 }
-_COPY = f"COPY memory_entry ({', '.join(_COLUMNS)}, embedder) FROM STDIN (FORMAT BINARY)"
-_FIELDS = _short(len(_COLUMNS) + 1)
+# What has become of it since. Only who restores a memory knows that.
+_LIFE: _Columns = {
+    "valid_from": (lambda new: new.memory.valid_from, _moment),
+    "valid_to": (lambda new: new.memory.valid_to, _moment),
+    "superseded_by": (lambda new: new.memory.superseded_by, lambda value: value.bytes),
+    "accessed_at": (lambda new: new.memory.accessed_at, _moment),
+    "access_count": (lambda new: new.memory.access_count, _integer),
+    "pinned": (lambda new: new.memory.pinned, _boolean),
+    "quality": (lambda new: new.memory.quality, _real),
+    "compressed_into": (lambda new: new.memory.compressed_into, lambda value: value.bytes),
+}
+_WHOLE = _COLUMNS | _LIFE
 
 
 async def copied(connection: Connection, memories: Sequence[NewMemory], embedder: int) -> bool:
     """Whether the rows were added. False, and nothing is, where one of them is there already."""
-    number = _size(2) + _short(embedder)
     try:
-        async with connection.transaction(), connection.cursor() as cursor, cursor.copy(_COPY) as copy:
-            await copy.write(_HEAD)
-            for start in range(0, len(memories), _CHUNK_ROWS):
-                chunk = memories[start : start + _CHUNK_ROWS]
-                await copy.write(b"".join(_FIELDS + _row(new) + number for new in chunk))
-            await copy.write(_END)
+        async with connection.transaction():
+            await _copy(connection, "memory_entry", _COLUMNS, memories, embedder)
     except UniqueViolation:
         return False
     return True
 
 
-def _row(new: NewMemory) -> bytes:
-    return b"".join(_field(read(new), form) for read, form in _COLUMNS.values())
+async def staged(connection: Connection, memories: Sequence[NewMemory], embedder: int) -> None:
+    """Add the rows, with all that has become of them, to the temporary table memory_import."""
+    await _copy(connection, "memory_import", _WHOLE, memories, embedder)
+
+
+async def _copy(
+    connection: Connection, table: str, columns: _Columns, memories: Sequence[NewMemory], embedder: int
+) -> None:
+    fields, number = _short(len(columns) + 1), _size(2) + _short(embedder)
+    statement = f"COPY {table} ({', '.join(columns)}, embedder) FROM STDIN (FORMAT BINARY)"
+    async with connection.cursor() as cursor, cursor.copy(statement.encode()) as copy:
+        await copy.write(_HEAD)
+        for start in range(0, len(memories), _CHUNK_ROWS):
+            chunk = memories[start : start + _CHUNK_ROWS]
+            await copy.write(b"".join(fields + _row(columns, new) + number for new in chunk))
+        await copy.write(_END)
+
+
+def _row(columns: _Columns, new: NewMemory) -> bytes:
+    return b"".join(_field(read(new), form) for read, form in columns.values())
 
 
 def _field(value: Any, form: Callable[[Any], bytes]) -> bytes:

@@ -16,7 +16,6 @@ from ..records import NewMemory, StoredMemory
 from ..saving import outbox
 from ..saving.verbatim import VerbatimSaver
 from ..scope import Scope
-from ..sharing import shares
 from ..statements import composed, statement
 from . import listing
 from .halfvec import HalfVector
@@ -79,19 +78,6 @@ class Editor:
             count = await _delete(connection, scope, "TRUE", {})
         self._changed(scope.user_id)
         return count
-
-    async def forget(self, scope: Scope) -> int:
-        """Leave nothing of this person: no memory, no history, no summary, nothing that waits."""
-        person = {"user_id": scope.user_id, "agent_id": None}
-        async with self._connect() as connection, connection.transaction():
-            await outbox.forget(connection, Scope(scope.user_id))
-            await connection.execute(statement("summary_forget"), person)
-            async with connection.cursor(row_factory=dict_row) as cursor:
-                await cursor.execute(statement("person_forget"), person)
-                (row,) = await cursor.fetchall()
-            await shares.forget(connection, scope.user_id)
-        self._changed(scope.user_id)
-        return int(row["memories"])
 
     async def _found_by(self, scope: Scope, id: UUID, text: str | None) -> NewMemory | None:
         """The words and the vector of a new text: slow, so nothing is locked meanwhile."""

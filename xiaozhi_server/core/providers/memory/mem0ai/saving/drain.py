@@ -167,6 +167,7 @@ class Drain:
             self._pool.connection() as connection,
             connection.transaction(),
         ):
+            await outbox.hold(connection, batches)
             pairs = zip(batches, prepared, strict=True)
             ours = [(batch, result) for batch, result in pairs if await outbox.settle(connection, batch)]
             if ours:

@@ -22,6 +22,8 @@ Connection = AsyncConnection[Any]
 
 _CLAIM_LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('memory_outbox', 0))"
 
+_HOLD = "SELECT memory_hold(%s)"
+
 
 class OutboxFullError(RuntimeError):
     """Too many entries of one owner wait already; this one was not taken."""
@@ -71,7 +73,10 @@ class OutboxDepth:
 
 
 async def put(connection: Connection, entry: OutboxEntry, *, limit: int) -> bool:
-    """Write the entry in the connection's transaction; False if its key was there before."""
+    """Write the entry in the connection's transaction.
+
+    False if its key was there before, or some of it was said before its owner was forgotten.
+    """
     parameters = {
         "user_id": entry.user_id,
         "key": entry.key,
@@ -84,7 +89,7 @@ async def put(connection: Connection, entry: OutboxEntry, *, limit: int) -> bool
         "limit": limit,
     }
     (row,) = await _rows(connection, "outbox_put", parameters)
-    if not row["added"] and not row["known"]:
+    if row["is_full"]:
         raise OutboxFullError(f"{limit} entries of this owner are not saved yet")
     return bool(row["added"])
 
@@ -108,6 +113,11 @@ async def claim(connection: Connection, size: Size, *, limit: int, lease_s: floa
 async def end(connection: Connection, *, user_id: str, session_id: str) -> None:
     """Nothing more comes from this session: what waits for more of it need not wait."""
     await connection.execute(statement("outbox_end"), {"user_id": user_id, "session_id": session_id})
+
+
+async def hold(connection: Connection, batches: Sequence[Batch]) -> None:
+    """Before anything of these is written: nobody forgets their owners until the transaction ends."""
+    await connection.execute(_HOLD, ([batch[0].user_id for batch in batches],))
 
 
 async def settle(connection: Connection, batch: Batch) -> bool:

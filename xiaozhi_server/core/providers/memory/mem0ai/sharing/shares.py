@@ -102,8 +102,3 @@ async def reach(connection: Connection, scope: Scope) -> Scope:
     if not scope.shared or scope.agent_id is None:
         return scope
     return scope.reading([one.from_agent for one in await granted(connection, scope)])
-
-
-async def forget(connection: Connection, user_id: str) -> None:
-    """In the transaction that forgets this person, behind the memories."""
-    await connection.execute(statement("share_forget"), {"user_id": user_id})

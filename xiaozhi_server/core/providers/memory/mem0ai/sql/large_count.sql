@@ -17,6 +17,7 @@ CROSS JOIN (
         GROUP BY word.token
     ) AS counted
 ) AS often
+WHERE whole.size > 0
 ON CONFLICT (user_id) DO UPDATE
 SET size = excluded.size, mean_length = excluded.mean_length, tokens = excluded.tokens, counts = excluded.counts,
     speakers = excluded.speakers, counted_at = now()

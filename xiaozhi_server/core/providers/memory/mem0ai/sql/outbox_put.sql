@@ -1,4 +1,4 @@
--- One entry, unless its key is known or too many of this owner wait already.
+-- One entry, unless its key is known, too many of this owner wait already, or it was said before they were forgotten.
 WITH waiting AS (
     SELECT count(*) AS entries
     FROM (
@@ -16,4 +16,5 @@ WITH waiting AS (
     RETURNING key
 )
 SELECT EXISTS (SELECT FROM added) AS added,
-       EXISTS (SELECT FROM memory_outbox WHERE user_id = %(user_id)s AND key = %(key)s) AS known
+       (SELECT entries >= %(limit)s FROM waiting)
+           AND NOT EXISTS (SELECT FROM memory_outbox WHERE user_id = %(user_id)s AND key = %(key)s) AS is_full
