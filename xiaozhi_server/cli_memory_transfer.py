@@ -16,7 +16,6 @@ from psycopg_pool import AsyncConnectionPool
 from .cli_memory_command import Command, CommandError, confirm, print_json, print_table, progress
 from .cli_output import shown
 from .core.providers.memory.mem0ai.platform import PlatformEngine, PlatformOptions
-from .core.providers.memory.mem0ai.platform.errors import PlatformError
 from .core.providers.memory.mem0ai.scope import Scope
 from .core.providers.memory.mem0ai.transfer import person
 from .core.providers.memory.mem0ai.transfer.exporting import counted
@@ -225,8 +224,6 @@ async def _forget_on_platform(pool: Pool, options: PlatformOptions, owner: str) 
     await platform.start(work=False)
     try:
         return await platform.delete_all(user_id=owner)
-    except PlatformError as error:
-        raise CommandError(f"Mem0's platform does not forget them ({error}): say it again") from None
     finally:
         await platform.stop(0.0)
 

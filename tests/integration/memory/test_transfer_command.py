@@ -163,4 +163,4 @@ async def test_mem0s_platform_forgets_too(command: Commands, pool: Pool) -> None
         chooses(command, api_key="m0-wrong-0123456789", host=world.cloud.memory_host)
         refused = await command("forget", "--user", OWNER, "--yes")
         assert refused.code == 1
-        assert "Mem0's platform does not forget them" in refused.complaints
+        assert "Mem0's platform did not do it (HTTP 401)" in refused.complaints
