@@ -14,7 +14,7 @@ from datetime import UTC, date, datetime
 from functools import partial
 from typing import Any, BinaryIO, Literal, TypeVar, overload
 
-from psycopg import AsyncConnection, Error
+from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
 from ..base import AgentRules, AnyMessage, MemoryRules, SpokenMessage
@@ -39,7 +39,7 @@ from .daily import runs
 from .daily.maintenance import Maintenance, MaintenanceOptions
 from .daily.runs import StepRun
 from .embedding.embed import Embedder
-from .errors import ForgottenMeanwhileError, MemoryInputError
+from .errors import MemoryInputError
 from .facts.at_once import Attached, add_facts, learning
 from .facts.learned import MemoryChange
 from .filters import Filter
@@ -51,7 +51,7 @@ from .forgetting.access_log import AccessLog, AccessOptions
 from .forgetting.prune import PruneResult, PruneWatch, Whose, count, prune
 from .forgetting.retention import quality_of
 from .forgetting.step import Forgetting
-from .forgotten import FORGOTTEN_STATE, Forgotten
+from .forgotten import Forgotten, said_in_time
 from .images import with_seen_images
 from .message import memory_id
 from .metadata import checked_metadata
@@ -292,7 +292,8 @@ class MemoryEngine(KnowsThings):
             more = Attached(run_id or "", attached, expiry)
             saver = learning(_started(self._outbox_saver))
             told = await self._in_words(messages)
-            return await add_facts(saver, self._connection, told, scope, session, Wishes.of(instruction), more)
+            with said_in_time():
+                return await add_facts(saver, self._connection, told, scope, session, Wishes.of(instruction), more)
         key, seen = uuid.uuid4().hex, await self._in_words(messages)
         rows = [
             row_of(message, scope, session, memory_id(user_id, key, position), position, attached, expiry)
@@ -301,13 +302,9 @@ class MemoryEngine(KnowsThings):
         if not rows:
             return []
         prepared = await _started(self._saver).found_by(rows)
-        try:
+        with said_in_time():
             async with self._connection() as connection, connection.transaction():
                 await pgstore.insert(connection, prepared, self._number)
-        except Error as error:
-            if error.sqlstate == FORGOTTEN_STATE:
-                raise ForgottenMeanwhileError from None
-            raise
         _started(self._searcher).forget(user_id)
         return rows
 

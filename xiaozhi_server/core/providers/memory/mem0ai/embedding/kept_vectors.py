@@ -41,7 +41,7 @@ class KeptVectors:
         if len(texts) != 1 or len(texts[0]) > _LONGEST_KEPT:
             return await self._embedder.embed(texts)
         text = texts[0]
-        key = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+        key = _key(text)
         vector = self._kept.get(key)
         if vector is None:
             vector = await self._computed(text)
@@ -54,7 +54,7 @@ class KeptVectors:
     @contextmanager
     def begun(self, text: str) -> Iterator[None]:
         """Begin with this text as soon as somebody waits for something else: who then asks for it has it sooner."""
-        if text in self._kept or len(text) > _LONGEST_KEPT:
+        if _key(text) in self._kept or len(text) > _LONGEST_KEPT:
             yield
             return
         ahead = asyncio.create_task(self._computed(text), name="memory-question-ahead")
@@ -92,3 +92,7 @@ def _forget_error(ahead: "asyncio.Task[Vectors]") -> None:
     """Whoever really asks gets it too."""
     if not ahead.cancelled():
         ahead.exception()
+
+
+def _key(text: str) -> bytes:
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()

@@ -13,6 +13,7 @@ from ...base import SpokenMessage
 from ..errors import NoModelError
 from ..metadata import merged
 from ..records import NewMemory
+from ..saving import outbox
 from ..saving.outbox import OutboxEntry
 from ..saving.saver import Learns
 from ..scope import Scope
@@ -53,6 +54,7 @@ async def add_facts(
     entry = OutboxEntry(scope.user_id, uuid.uuid4().hex, scope.agent_id or "", session_id, tuple(messages), 1, wishes)
     learned = _with(await saver.learn((entry,)), attached)
     async with connect() as connection, connection.transaction():
+        await outbox.hold(connection, [(entry,)])
         await saver.write(connection, [(entry,)], [learned])
     saver.written([(entry,)])
     return changes_of(learned)
