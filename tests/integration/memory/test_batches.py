@@ -24,7 +24,7 @@ async def tell(
 
 
 async def drained(engine: MemoryEngine) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while (await engine.depth()).waiting:  # noqa: ASYNC110 - the database has no event to wait for
             await asyncio.sleep(0.01)
 
@@ -120,7 +120,7 @@ async def test_a_batch_that_hangs_holds_up_no_other_owner(start_gathering: Start
         await tell(engine, "This is tar.", user_id="bob")
         await saver.has_got(1)
         await tell(engine, "Fine by me.")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while await texts_of(engine) != ["Fine by me."]:  # noqa: ASYNC110 - the database has no event to wait for
                 await asyncio.sleep(0.01)
         assert (await engine.depth()).waiting == 1

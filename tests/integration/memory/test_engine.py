@@ -177,7 +177,7 @@ async def test_a_lost_database_connection_heals(engine: MemoryEngine, pool: Pool
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while True:
             try:
                 await engine.enqueue([said("After.")], user_id="ann", key="after")

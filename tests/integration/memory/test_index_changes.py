@@ -68,7 +68,7 @@ async def test_an_owner_at_hand_is_answered_without_the_database(engine: MemoryE
         for _ in range(pool.max_size):
             await all_connections.enter_async_context(pool.connection())
         for _ in range(20):
-            async with asyncio.timeout(1):
+            async with asyncio.timeout(20):
                 assert await found(engine, "colour") == {"My favourite colour is teal."}
 
 
@@ -79,7 +79,7 @@ async def test_what_is_fetched_before_the_first_question_is_at_hand(engine: Memo
     async with AsyncExitStack() as all_connections:
         for _ in range(pool.max_size):
             await all_connections.enter_async_context(pool.connection())
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(20):
             assert await found(engine, "teal") == {"I like teal."}
 
 

@@ -78,7 +78,7 @@ def said(text: str, *, minutes_ago: float = 0.0) -> SpokenMessage:
 
 async def found_soon(engine: MemoryEngine, query: str, first: str) -> None:
     """An engine hears of another program's change a moment after its commit."""
-    async with asyncio.timeout(2.0):
+    async with asyncio.timeout(20.0):
         while (await engine.search(query, user_id="ann"))[0].memory.text != first:  # noqa: ASYNC110 - it is told to nobody else
             await asyncio.sleep(0.01)
 
@@ -208,7 +208,7 @@ async def test_stats_and_what_was_given_up(start_engine: Any, command: Commands)
 
 
 async def depth_of(engine: MemoryEngine, *, waiting: int, dead: int) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         while True:
             depth = await engine.depth()
             if (depth.waiting, depth.dead) == (waiting, dead):

@@ -44,7 +44,7 @@ async def kill_at(step: str, dsn: str, kind: str) -> None:
     saver = await asyncio.create_subprocess_exec(
         sys.executable, str(SAVER), dsn, kind, step, env={"PYTHONPATH": str(ROOT)}
     )
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         assert await saver.wait() == -signal.SIGKILL
 
 
@@ -54,7 +54,7 @@ async def tell_again(engine: MemoryEngine, key: str) -> bool:
 
 
 async def remembered(engine: MemoryEngine) -> list[str]:
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         while (await engine.depth()).waiting:  # noqa: ASYNC110 - the database has no event to wait for
             await asyncio.sleep(0.02)
     assert (await engine.depth()).dead == 0

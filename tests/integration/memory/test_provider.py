@@ -149,7 +149,7 @@ async def test_an_embedder_that_hangs_leaves_words(start_engine: Any) -> None:
     async with start_engine(HangingEmbedder(), EngineOptions(warm_up_s=2.0)) as engine:
         memory = await provider(engine)
         await memory.save_memory([TEAL])
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             assert [one.text for one in await memory.recall("favourite colour", 5, 1.0)] == [TEAL.content]
 
 
@@ -158,7 +158,7 @@ async def test_a_database_that_does_not_answer_holds_nobody_up(engine: MemoryEng
     await memory.save_memory([TEAL])
     async with pool.connection() as connection:
         await connection.execute("LOCK TABLE memory_entry IN ACCESS EXCLUSIVE MODE")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             for _ in range(10):
                 assert await memory.recall("colour", 5, 0.08) == []
         await connection.rollback()

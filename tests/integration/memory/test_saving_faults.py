@@ -156,7 +156,7 @@ async def test_postgresql_crashes_and_recovers(batches: bool, tmp_path: Path) ->
 
 
 async def is_back(dsn: str) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             try:
                 async with await psycopg.AsyncConnection.connect(dsn) as connection:
@@ -187,7 +187,7 @@ async def test_a_dead_letter_is_seen_and_replayed(start_engine: Any) -> None:
     async with start_engine(embedder, options) as engine:
         for owner, text in (("ann", "I like teal."), ("ann", "I row."), ("bob", "I like plums.")):
             await engine.enqueue([SpokenMessage("user", text, datetime.now(UTC))], user_id=owner, key=text)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while (await engine.depth()).dead < 3:  # noqa: ASYNC110 - the database has no event to wait for
                 await asyncio.sleep(0.01)
         letters = await engine.dead_letters()
@@ -200,7 +200,7 @@ async def test_a_dead_letter_is_seen_and_replayed(start_engine: Any) -> None:
         assert await engine.replay("bob", key="I row.") == 0
         assert await engine.replay("ann") == 1
         assert await engine.replay() == 1
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while (await engine.depth()).waiting:  # noqa: ASYNC110 - the database has no event to wait for
                 await asyncio.sleep(0.01)
         assert await engine.dead_letters() == []
