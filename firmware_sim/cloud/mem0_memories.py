@@ -174,6 +174,12 @@ class PlatformMemories:
 
     # --- writes that come of age ---
 
+    def hurry(self) -> None:
+        """Whatever is under way takes effect now."""
+        for event in self._events.values():
+            event.due_s = min(event.due_s, self._clock())
+        self._catch_up()
+
     def _catch_up(self) -> None:
         """Finish what is due, in the order in which it came."""
         now_s = self._clock()

@@ -1,6 +1,5 @@
 """What takes effect on Mem0's platform later than anybody waits, and so comes twice: hidden at once, deleted soon."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
@@ -21,11 +20,12 @@ from tests.integration.memory.platform_world import (
 )
 from tests.support.waiting import until
 from xiaozhi_server.core.providers.memory.mem0ai import Mem0aiMemory
-from xiaozhi_server.core.providers.memory.mem0ai.platform import PlatformEngine
+from xiaozhi_server.core.providers.memory.mem0ai.platform import PlatformEngine, PlatformOptions
 
 # A lost answer is not waited for: the same is sent again while the first request has yet to take effect.
 HASTY = replace(QUICK, unsure_s=0.0)
 BATCH = replace(HASTY, policy=replace(QUICK.policy, exchanges=2, idle_s=3600.0))
+NOTHING_SPECIAL = Extraction()
 ONE_BY_ONE = replace(BATCH, drain=replace(QUICK.drain, attempts_together=1))
 
 
@@ -35,22 +35,18 @@ async def world(pool: Pool) -> AsyncIterator[World]:
         yield world
 
 
-async def has_let_us_in(world: World) -> None:
+async def lost(world: World, engine: PlatformEngine, *texts: str, then: Extraction = NOTHING_SPECIAL) -> Mem0aiMemory:
+    """The request for these is taken and its answer lost; it takes effect when the test says so, after all others."""
     await until(lambda: world.asked("ping"))
-
-
-async def lost_and_late(world: World, seconds: float) -> None:
-    """The next request is taken, its answer is lost, and it takes effect after all, later than what comes after it."""
-    await has_let_us_in(world)
-    world.cloud.platform.memories.extraction = Extraction(delay_s=seconds)
+    memories, before = world.cloud.platform.memories, len(world.asked("add"))
+    memories.extraction = Extraction(delay_s=3600.0)
     world.cloud.faults.memory = Fault(mode="cut_midway", times=1)
-    before = len(world.asked("add"))
-
-    async def is_taken() -> bool:
-        return len(world.asked("add")) > before
-
-    await until(is_taken)
-    world.cloud.platform.memories.extraction = Extraction()
+    memory = await view_of(engine)
+    for number, text in enumerate(texts):
+        await memory.save_memory([said(text, later(number))], key=text)
+    await until(lambda: len(world.asked("add")) > before)
+    memories.extraction = then
+    return memory
 
 
 def events(world: World) -> list[str]:
@@ -70,66 +66,50 @@ async def texts_for(memory: Mem0aiMemory, query: str = "favourite colour") -> li
 
 async def test_a_request_that_takes_effect_late_leaves_one_memory(world: World) -> None:
     async with world.engine(HASTY) as engine:
-        memory = await view_of(engine)
-        async with asyncio.TaskGroup() as group:
-            group.create_task(lost_and_late(world, 1.0))
-            group.create_task(told_when_ready(world, memory, TEAL))
+        memory = await lost(world, engine, TEAL)
         await handed_over(engine)
         assert world.there() == [TEAL]
+        world.cloud.platform.memories.hurry()
+        assert world.there() == [TEAL, TEAL]
         seen: list[list[str]] = []
         while f"DELETE {TEAL}" not in events(world):
             seen.append(await texts_for(memory))
             seen.append([one.text for one in await engine.get_all(user_id="ann")])
-            assert len(seen) < 1000, "it never came"
+            assert len(seen) < 1000, "it never went"
         assert [texts for texts in seen if texts != [TEAL]] == []
         assert await texts_for(memory) == [TEAL]
-    await came_and_went(world, TEAL)
     assert world.there() == [TEAL]
 
 
-async def told_when_ready(world: World, memory: Mem0aiMemory, *texts: str) -> None:
-    await has_let_us_in(world)
-    for number, text in enumerate(texts):
-        await memory.save_memory([said(text, later(number))], key=text)
-
-
-async def test_what_took_effect_before_it_was_sent_again_is_not_sent_again(world: World) -> None:
-    """The second request cannot even leave: by the time of the third one the first has had its effect."""
+async def test_what_took_effect_before_it_could_be_sent_again_is_not_sent_again(world: World) -> None:
+    """The second request comes to nothing, and by the time of the next one the first has had its effect."""
     async with world.engine(HASTY) as engine:
-        memory = await view_of(engine)
-        async with asyncio.TaskGroup() as group:
-            group.create_task(lost_and_late(world, 0.3))
-            group.create_task(told_when_ready(world, memory, TEAL))
-        world.cloud.faults.memory = Fault(status=429)
-        await until(lambda: world.there() == [TEAL])
-        world.cloud.faults.clear()
+        memory = await lost(world, engine, TEAL, then=Extraction(failures=1000))
+        await until(lambda: len(world.asked("add")) > 2)
+        world.cloud.platform.memories.hurry()
         await handed_over(engine)
         assert await texts_for(memory) == [TEAL]
     assert world.there() == [TEAL]
+    assert events(world) == [f"ADD {TEAL}"]
 
 
 @pytest.mark.parametrize("options", [BATCH, ONE_BY_ONE], ids=["together", "one by one"])
-async def test_a_batch_that_takes_effect_late_leaves_each_exchange_once(world: World, options: object) -> None:
-    async with world.engine(options) as engine:  # type: ignore[arg-type]
-        memory = await view_of(engine)
-        async with asyncio.TaskGroup() as group:
-            group.create_task(lost_and_late(world, 0.8))
-            group.create_task(told_when_ready(world, memory, TEAL, DOG))
+async def test_a_batch_that_takes_effect_late_leaves_each_exchange_once(world: World, options: PlatformOptions) -> None:
+    async with world.engine(options) as engine:
+        await lost(world, engine, TEAL, DOG)
         await handed_over(engine)
+        world.cloud.platform.memories.hurry()
         await came_and_went(world, TEAL)
         await came_and_went(world, DOG)
     assert sorted(world.there()) == [DOG, TEAL]
 
 
 async def test_the_next_process_looks_for_it_too(world: World) -> None:
-    async with world.engine(replace(HASTY, sweep_pause_s=3600.0)) as engine:
-        async with asyncio.TaskGroup() as group:
-            group.create_task(lost_and_late(world, 0.5))
-            group.create_task(told_when_ready(world, await view_of(engine), TEAL))
+    async with world.engine(HASTY) as engine:
+        await lost(world, engine, TEAL)
         await handed_over(engine)
-    await until(lambda: len(world.there()) == 2)
-    async with world.pool.connection() as connection:
-        await connection.execute("UPDATE memory_platform_doubt SET look_at = now()")
+    world.cloud.platform.memories.hurry()
+    assert len(world.there()) == 2
     async with world.engine(HASTY):
         await came_and_went(world, TEAL)
     assert world.there() == [TEAL]
@@ -137,10 +117,9 @@ async def test_the_next_process_looks_for_it_too(world: World) -> None:
 
 async def test_it_is_looked_for_only_so_long(world: World) -> None:
     async with world.engine(HASTY) as engine:
-        async with asyncio.TaskGroup() as group:
-            group.create_task(lost_and_late(world, 0.2))
-            group.create_task(told_when_ready(world, await view_of(engine), TEAL))
-        await came_and_went(world, TEAL)
+        await lost(world, engine, TEAL)
+        await handed_over(engine)
+        assert await doubts(world) == 1
     async with world.engine(replace(HASTY, doubt_s=0.0)):
 
         async def is_forgotten() -> bool:
@@ -161,12 +140,13 @@ async def doubts(world: World) -> int:
 
 
 async def test_what_is_pending_there_does_not_come_back_after_everything_was_deleted(world: World) -> None:
-    world.cloud.platform.memories.extraction = Extraction(delay_s=0.5)
+    world.cloud.platform.memories.extraction = Extraction(delay_s=3600.0)
     async with world.engine() as engine:
         memory = await view_of(engine)
         await memory.save_memory([said(TEAL)])
         await until(lambda: world.asked("event"))
         assert await engine.delete_all(user_id="ann") == 0
+        world.cloud.platform.memories.hurry()
         while f"DELETE {TEAL}" not in events(world):
             assert await texts_for(memory) == []
             assert await engine.get_all(user_id="ann") == []
@@ -191,7 +171,7 @@ async def test_what_waits_is_not_sent_after_everything_was_deleted(world: World)
 async def test_a_request_that_is_about_to_leave_is_held_back(world: World) -> None:
     """Between being taken out of the outbox and being sent an entry is forgotten."""
     async with world.engine() as engine:
-        await has_let_us_in(world)
+        await until(lambda: world.asked("ping"))
         async with world.pool.connection() as holding, holding.transaction():
             await holding.execute("LOCK TABLE memory_platform IN EXCLUSIVE MODE")
             await engine.enqueue([said(TEAL)], user_id="ann", key="t1")
@@ -213,14 +193,12 @@ async def taken(world: World) -> bool:
 
 async def test_a_twice_sent_one_is_deleted_for_good(world: World) -> None:
     async with world.engine(HASTY) as engine:
-        memory = await view_of(engine)
-        async with asyncio.TaskGroup() as group:
-            group.create_task(lost_and_late(world, 0.8))
-            group.create_task(told_when_ready(world, memory, TEAL))
+        memory = await lost(world, engine, TEAL)
         await handed_over(engine)
         assert await engine.delete_all(user_id="ann") == 1
-        await until(lambda: events(world).count(f"DELETE {TEAL}") == 2)
+        world.cloud.platform.memories.hurry()
         assert await texts_for(memory) == []
+        await until(lambda: events(world).count(f"DELETE {TEAL}") == 2)
     assert world.there() == []
 
 
@@ -238,17 +216,14 @@ async def test_one_that_waits_is_deleted_with_its_exchange(world: World) -> None
 
 
 async def test_another_agents_stay_on_their_way(world: World) -> None:
-    world.cloud.platform.memories.extraction = Extraction(delay_s=0.3)
+    world.cloud.platform.memories.extraction = Extraction(delay_s=3600.0)
     async with world.engine() as engine:
         await engine.enqueue([said(TEAL)], user_id="ann", agent_id="bot", key="t1")
         await engine.enqueue([said(DOG)], user_id="ann", agent_id="tutor", key="t2")
+        await until(lambda: world.asked("event"))
         await engine.delete_all(user_id="ann", agent_id="bot")
+        await until(lambda: len(world.asked("add")) == 2)
+        world.cloud.platform.memories.hurry()
         await handed_over(engine)
-        await nothing_is_due(engine, world)
+        await until(lambda: f"DELETE {TEAL}" in events(world))
     assert world.there() == [DOG]
-
-
-async def nothing_is_due(engine: PlatformEngine, world: World) -> None:
-    added = [text for text in (TEAL, DOG) if f"ADD {text}" in events(world)]
-    await until(lambda: f"ADD {TEAL}" not in events(world) or f"DELETE {TEAL}" in events(world))
-    assert DOG in added
