@@ -75,12 +75,16 @@ async def test_the_configuration_changes_the_default_agent_but_keeps_what_it_lea
 
 
 async def test_what_agents_want_done_with_their_memories_is_kept_with_them(database: Database) -> None:
-    wanted = MemoryRules(forget=True, ttl_days=30)
+    wanted = MemoryRules(forget=True, ttl_days=30, categories=("health", "家庭"))
     directory = DeviceDirectory(database, replace(AGENT, memory_rules=wanted))
     await directory.start()
     assert (await directory.resolve(CONTACT)).agent.memory_rules == wanted
     async with database.transaction(1) as connection:
-        for agent, rules in (("plain", "{}"), ("newer", '{"forget": true, "later": 1}'), ("broken", '{"ttl_days": 0}')):
+        for agent, rules in (
+            ("plain", "{}"),
+            ("newer", '{"forget": true, "later": 1}'),
+            ("broken", '{"categories": ["", "x"]}'),
+        ):
             await connection.execute(
                 "INSERT INTO agent (id, name, memory_rules) VALUES (%s, %s, %s)", (agent, agent, rules)
             )

@@ -6,7 +6,7 @@ import uuid
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xiaozhi_server.core.providers.memory.base import SpokenMessage
@@ -73,6 +73,7 @@ TEXTS = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(TEXTS, min_size=1, max_size=6), st.integers(1100, 4000), st.text(max_size=3000))
 def test_a_talk_of_any_size_goes_in_parts_that_fit_and_nothing_gets_lost(
     texts: list[str], tokens: int, wanted: str

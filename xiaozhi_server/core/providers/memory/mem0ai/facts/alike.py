@@ -13,6 +13,7 @@ _SAME_MEANING = 0.9  # beyond it there may be a few more words
 _SAID_SO = 0.6  # enough where the model says that both are one
 _NEAR = 0.25
 _MOST_ADDED = 3
+_SUBJECT_WORDS = 2
 
 
 def are_one(one: str, other: str, near: float | None) -> bool:
@@ -100,5 +101,7 @@ def _lines(marks: Marks) -> frozenset[int]:
 
 
 def _who(marks: Marks, people: Collection[str]) -> frozenset[str]:
+    """Whom a fact is about, if that is not the speaker: who is named further behind only takes part."""
+    begin = marks.order[:_SUBJECT_WORDS]
     kin = {member for line, member in marks.contrasts if line in KIN}
-    return frozenset(kin) | (marks.words & frozenset(people))
+    return frozenset(who for who in kin | set(people) if who in begin or (not who.isascii() and who in marks.begin))

@@ -23,6 +23,7 @@ _TELLING = re.compile(
     r"\b(?:was|were|will|would|could|should|had|did|been|if|from|than|who|used to|before|until|only|except)\b"
     r"|['’](?:ll|d)\b|以前|曾经|将|要是|如果|除了|只|过去|打算|小时候|从前|会"
 )
+_BEGIN = 6
 _WIDE = re.compile("[\u3000-\uffff]")
 _FILLING = frozenset("喜欢爱很最太也不没这那一个们常真")  # a pair with one of these is part of a phrase, not a word
 _NAME = re.compile(r"(?<![.!?。！？]\s)(?<!^)\b[A-Z][\w'’-]+")
@@ -31,7 +32,10 @@ _NO_NAMES = frozenset({"i", "i'm", "i'd", "i've", "i'll", "tv", "ok"})
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """`order` is the words as they come, synonyms made one; `specific` are those that are not said of everything."""
+    """`order` is the words as they come, synonyms made one; `specific` are those that are not said of everything.
+
+    `begin` is where a sentence without spaces names its subject.
+    """
 
     order: tuple[str, ...]
     specific: frozenset[str]
@@ -42,6 +46,7 @@ class Marks:
     names: frozenset[str]
     contrasts: frozenset[tuple[int, str]]
     topics: frozenset[int]
+    begin: str
 
     @property
     def words(self) -> frozenset[str]:
@@ -64,6 +69,7 @@ def marks_of(text: str) -> Marks:
         frozenset(names),
         lexicon.contrasts(words, plain),
         lexicon.topics(words, plain),
+        plain[:_BEGIN],
     )
 
 

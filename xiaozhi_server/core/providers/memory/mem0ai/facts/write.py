@@ -24,7 +24,7 @@ async def write(connection: Connection, learned: Learned, embedder: int) -> None
             await pgstore.insert(connection, [one.new], embedder)
             moved[one.old.id] = one.new.memory.id
     for replaced in learned.replaced:
-        await _supersede(connection, replaced)
+        await supersede(connection, replaced)
     if learned.things:
         await write_things.write(connection, learned, moved)
 
@@ -45,7 +45,7 @@ def _said(new: NewMemory, embedder: int) -> dict[str, Any]:
     return {**told, "words": list(new.tokens), "embedder": embedder, "embedding": HalfVector(new.vector)}
 
 
-async def _supersede(connection: Connection, one: Replaced) -> None:
+async def supersede(connection: Connection, one: Replaced) -> None:
     old = one.old
     which = {"user_id": old.user_id, "id": old.id, "agent_id": old.agent_id, "text": old.text}
     ended = {"valid_to": one.ended_at, "by": one.by.id, "new_text": one.by.text}
