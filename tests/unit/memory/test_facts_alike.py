@@ -10,6 +10,7 @@ from xiaozhi_server.core.providers.memory.mem0ai.facts.alike import (
 )
 
 ONE = [
+    ("Is scared of thunder.", "Has a fear of thunder."),
     ("I like green tea.", "I LIKE green tea"),
     ("I like green tea.", "I really like green tea!"),
     ("I like green tea.", "I love green tea."),
@@ -60,6 +61,7 @@ DIFFERENT = [
     ("我会搬到上海。", "我搬到上海了。"),
 ]
 SAID_TO_BE_ONE = [
+    ("养了一条狗，叫豆豆。", "狗的名字叫豆豆。"),
     ("Green tea is what I like.", "I like green tea."),
     ("I am fond of hiking in the mountains.", "Hikes in the mountains are my passion."),
     ("My dog's name is Rex.", "I have a dog called Rex."),

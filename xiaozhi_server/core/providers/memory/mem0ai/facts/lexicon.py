@@ -48,8 +48,9 @@ SYNONYMS = _groups(
         "tv television",
         "holiday vacation",
         "allergy allergic",
+        "fear afraid scared frightened",
+        "collect collection",
         "autumn fall",
-        "allergy allergic",
     )
 )
 SYNONYMS_UNSPACED: Mapping[str, str] = {

@@ -62,7 +62,7 @@ def marks_of(text: str) -> Marks:
     return Marks(
         order,
         _specific(words),
-        tuple(sorted(word for word in order if word.isdigit())),
+        tuple(sorted(word for word in order if word.isdigit() and word != "1")),  # 一只 is "a"
         len(_NEGATION.findall(plain)),
         frozenset(_PRONOUNS[word] for word in _PRONOUN.findall(plain)),
         frozenset(_TELLING.findall(plain)),
