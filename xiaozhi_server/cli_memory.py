@@ -16,7 +16,7 @@ from typing import Any
 from psycopg import Error
 from psycopg_pool import PoolTimeout
 
-from . import cli_memory_prune, cli_memory_things, cli_memory_transfer
+from . import cli_memory_compress, cli_memory_prune, cli_memory_share, cli_memory_things, cli_memory_transfer
 from .cli_database import opened_database
 from .cli_memory_adopt import ADOPT, adopt, parts_for_adoption
 from .cli_memory_command import (
@@ -51,6 +51,8 @@ from .store.database import DatabaseError
 from .store.embedded import EmbeddedPostgresError
 
 _LARGEST_INPUT = 1_000_000
+_PARTS = frozenset(("embedder", "vector_store", "adopt"))
+_ASKS = cli_memory_compress.COMPRESS
 # Whoever waits at a terminal wants the right answer: the embedder has yet to be loaded.
 _PATIENT = EngineOptions(search=SearchOptions(timeout_s=60.0, vector_timeout_s=60.0))
 
@@ -70,7 +72,7 @@ def run_memory(settings: Settings, chosen: argparse.Namespace) -> int:
 
 
 async def _run(settings: Settings, chosen: argparse.Namespace) -> None:
-    """Without a worker and a model: what waits in the outbox is the server's to save."""
+    """Without a worker, and with a model only where it is asked: what waits in the outbox is the server's to save."""
     plan = plan_memory(choose_providers(settings)["Memory"])
     kept = KEEPER_ACTIONS.get(chosen.action)
     if plan.platform is not None:
@@ -89,7 +91,9 @@ async def _opened(settings: Settings, plan: MemoryPlan, chosen: argparse.Namespa
     async with opened_database(settings, command_options(settings)) as database:
         with ThreadPoolExecutor(2) as executor:
             parts = parts_for_adoption(plan.parts) if chosen.action == ADOPT else plan.parts
-            hosted = await _opened_parts(parts, database.pool, executor, Path(settings.data_dir))
+            needed = {*_PARTS, "llm"} if chosen.action == _ASKS else _PARTS
+            opened = {name: part for name, part in parts.items() if name in needed}
+            hosted = await _opened_parts(opened, database.pool, executor, Path(settings.data_dir))
             try:
                 if not isinstance(hosted.engine, MemoryEngine):
                     raise CommandError("these memories lie in another store (vector_store): look there")
@@ -100,8 +104,7 @@ async def _opened(settings: Settings, plan: MemoryPlan, chosen: argparse.Namespa
                 await hosted.close()
 
 
-async def _opened_parts(given: Mapping[str, Any], pool: Any, executor: Executor, data_dir: Path) -> SelfHosted:
-    parts = {name: part for name, part in given.items() if name in ("embedder", "vector_store", "adopt")}
+async def _opened_parts(parts: Mapping[str, Any], pool: Any, executor: Executor, data_dir: Path) -> SelfHosted:
     around = Surroundings(pool, executor, executor, folder=data_dir / "mem0", cache_dir=data_dir / "cache")
     try:
         return await open_self_hosted(parts, around, SelfHostedOptions(engine=_PATIENT))
@@ -242,7 +245,9 @@ ACTIONS: dict[str, Callable[[Command], Awaitable[None]]] = {
     "dead": _dead,
     "reembed": _reembed,
     ADOPT: adopt,
+    **cli_memory_compress.ACTIONS,
     **cli_memory_prune.ACTIONS,
+    **cli_memory_share.ACTIONS,
     **cli_memory_things.ACTIONS,
     **cli_memory_transfer.ACTIONS,
 }

@@ -5,7 +5,9 @@ from collections.abc import Callable
 from typing import Any
 
 from .cli_memory_adopt_options import add_adopt
+from .cli_memory_compress_options import add_compress
 from .cli_memory_prune_options import add_prune
+from .cli_memory_share_options import add_share
 from .cli_memory_things_options import add_things
 from .cli_memory_transfer_options import add_transfer
 
@@ -43,6 +45,8 @@ def add_memory(commands: Any, add_options: Callable[[argparse.ArgumentParser], N
     action("reembed", "after a change of the embedder: make the vectors of all memories again")
     add_adopt(action)
     add_transfer(action)
+    add_compress(action)
+    add_share(action)
     dead = action("dead", "what could not be saved and was given up")
     dead.add_argument("--user", metavar="ID", help="only this owner's")
     dead.add_argument("--replay", action="store_true", help="let the server try again to save it")

@@ -122,10 +122,13 @@ class _Opening:
         needs = self._needs
 
         def make(binding: Binding) -> MemoryProvider:
-            return Mem0aiMemory(
-                engine,
-                ProviderOptions(limit=needs.recall_limit, deadline_s=needs.deadline_s, timezone=binding.agent.timezone),
+            options = ProviderOptions(
+                limit=needs.recall_limit,
+                deadline_s=needs.deadline_s,
+                timezone=binding.agent.timezone,
+                share_from=binding.agent.memory_rules.share_from,
             )
+            return Mem0aiMemory(engine, options)
 
         return make
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from firmware_sim.cloud.condensing import condensed
 from firmware_sim.cloud.extraction import answer_for_memory
 from firmware_sim.cloud.notes import rewritten_notes
 from firmware_sim.cloud.pictures import description
@@ -63,9 +64,8 @@ def answer(messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, A
     seen = description(messages)
     if seen is not None:
         return Answer(seen)
-    for_memory = answer_for_memory(messages)
-    if for_memory is None:
-        for_memory = rewritten_notes(messages)
+    readers = (answer_for_memory, rewritten_notes, condensed)
+    for_memory = next((text for read in readers if (text := read(messages)) is not None), None)
     if for_memory is not None:
         return Answer(for_memory)
     said = [_without_memory(_text(message)) for message in messages if message.get("role") == "user"]

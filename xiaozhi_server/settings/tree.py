@@ -24,6 +24,7 @@ from pydantic import (
 
 from .timezone import AUTO_TIMEZONE, local_timezone
 
+AGENT_ID = r"^[A-Za-z0-9_-]{1,36}$"
 PROVIDER_KINDS = ("VAD", "ASR", "LLM", "TTS", "Memory", "Intent")
 ProviderMap = dict[str, dict[str, Any]]
 Port = Annotated[int, Field(ge=0, le=65535)]
@@ -189,19 +190,22 @@ class SelectedModule(Section):
 
 
 class AgentMemory(Section):
-    """Under which names an agent's memories are filed, and what becomes of them in the course of time."""
+    """How an agent's memories are filed, what becomes of them in the course of time, and whose it may read besides."""
 
     forget: bool = False
     ttl_days: int | None = Field(default=None, ge=1, le=36_500)
     categories: tuple[Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=64)], ...] = (
         Field(default=(), max_length=50)
     )
+    compress_after_days: int | None = Field(default=None, ge=1, le=36_500)
+    compress_verbatim: bool = False
+    share_from: tuple[Annotated[str, Field(pattern=AGENT_ID)], ...] = ()
 
 
 class Agent(Section):
     """The default agent: who answers a device that has no agent of its own."""
 
-    id: str = Field(default="default", pattern=r"^[A-Za-z0-9_-]{1,36}$")
+    id: str = Field(default="default", pattern=AGENT_ID)
     name: str = "Xiaozhi"
     language: str = Field(default="en", pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$")
     timezone: Annotated[str, AfterValidator(_known_timezone)] = AUTO_TIMEZONE

@@ -61,16 +61,23 @@ class MemoryRules:
     """What an agent wants done with its memories: nothing, where nothing is said.
 
     `forget`: what is not recalled fades, and goes in the end. `ttl_days`: what was said longer ago goes, recalled or
-    not. `categories`: the names under which a model files them.
+    not. `categories`: the names under which a model files them. `compress_after_days`: episodes older than that are
+    summarised, with `compress_verbatim` also texts that are kept word for word. `share_from`: agents whose memories of
+    the same person this one may read.
     """
 
     forget: bool = False
     ttl_days: int | None = None
     categories: tuple[str, ...] = ()
+    compress_after_days: int | None = None
+    compress_verbatim: bool = False
+    share_from: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.ttl_days is not None and self.ttl_days < 1:
-            raise ValueError("ttl_days must be 1 or more")
+        for name in ("ttl_days", "compress_after_days"):
+            days = getattr(self, name)
+            if days is not None and days < 1:
+                raise ValueError(f"{name} must be 1 or more")
         if len(self.categories) > MOST_CATEGORIES or not all(map(_is_category, self.categories)):
             raise ValueError(f"categories are at most {MOST_CATEGORIES} names of 1 to {LONGEST_CATEGORY} characters")
 

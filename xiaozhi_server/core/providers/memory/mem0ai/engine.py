@@ -35,11 +35,15 @@ from .checks import (
     known_uuid,
     memory_uuid,
 )
+from .compressing.candidates import Candidates, CompressRule
+from .compressing.compress import CompressLimits, Compressor, CompressResult, CompressWatch, SummaryModel
+from .compressing.step import Compressing
 from .daily import runs
 from .daily.maintenance import Maintenance, MaintenanceOptions
 from .daily.runs import StepRun
 from .embedding.embed import Embedder
-from .errors import MemoryInputError
+from .embedding.measured_floor import MeasuredFloor
+from .errors import MemoryInputError, NoModelError
 from .facts.at_once import Attached, add_facts, learning
 from .facts.learned import MemoryChange
 from .filters import Filter
@@ -88,6 +92,7 @@ LEDGER = "memory_migration"
 _DEAD_LETTERS_MAX = 10_000
 _NOBODY = "(nobody)"
 _WARM_VECTOR_S = 0.1
+_CALLS_A_NIGHT = 20  # for one owner
 _FOUND_MAX = 1000
 _LISTED_MAX = 100_000
 T = TypeVar("T")
@@ -123,8 +128,8 @@ class EngineOptions:
 class MemoryEngine(KnowsThings):
     """The pool, the embedder and the executor belong to the caller, who also closes them.
 
-    `rules` tells what each agent wants done with its memories in the course of time. What else is to be done every day
-    is added to `maintenance` before the start.
+    `model` writes summaries. `rules` tells what each agent wants done with its memories in the course of time. What
+    else is to be done every day is added to `maintenance` before the start.
     """
 
     def __init__(
@@ -136,6 +141,7 @@ class MemoryEngine(KnowsThings):
         *,
         observer: MemoryObserver | None = None,
         make_saver: MakeSaver | None = None,
+        model: SummaryModel | None = None,
         reranker: Reranker | None = None,
         rules: AgentRules | None = None,
         adopted: AdoptedTable | None = None,
@@ -148,6 +154,7 @@ class MemoryEngine(KnowsThings):
         self._executor = executor
         self._options = options or EngineOptions()
         self._make_saver = make_saver
+        self._model = model
         self._reranker = reranker
         self._adopted = adopted
         self._describer = describer
@@ -158,13 +165,17 @@ class MemoryEngine(KnowsThings):
         self._editor: Editor | None = None
         self._taker: Taker | None = None
         self._contact: FirstContact | None = None
+        self._floor = MeasuredFloor(self._embedder)
         self._shares = Shares(self._connection, self._changed)
         self._reads = SharedReads(pool)
         self._number = 0
         self._access = AccessLog(pool, self._options.access)
         self._clock = self._options.clock
         self.maintenance = Maintenance(pool, self._options.maintenance, self.observer, self._clock, rules)
+        if model is not None:
+            self.maintenance.add(Compressing(self._compress_by_rules, self._changed))
         self.forgotten.tell(self._access)
+        self.forgotten.tell(self._reads)
 
     async def start(self, *, work: bool = True) -> None:
         """Bring the tables up to date and begin to work off what a former run left behind.
@@ -208,6 +219,7 @@ class MemoryEngine(KnowsThings):
         await asyncio.gather(self._access.stop(deadline_s), self._reads.stop(), *intake)
         if self._contact is not None:
             await self._contact.stop()
+        await self._floor.close()
         if self._searcher is not None:
             await self._searcher.stop()
 
@@ -505,6 +517,41 @@ class MemoryEngine(KnowsThings):
         watch = PruneWatch(progress, _started(self._searcher).forget)
         return await prune(self._pool, whose, now or self._clock(), dry_run=dry_run, watch=watch)
 
+    async def compress(
+        self,
+        rule: CompressRule,
+        *,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        dry_run: bool = False,
+        now: datetime | None = None,
+        progress: Callable[[int], None] = lambda compressed: None,
+    ) -> CompressResult:
+        """Summarise what is old: an owner's, what an agent heard, or everybody's. `restore` undoes it.
+
+        It may be broken off at any time: the next run goes on with what is left. `progress` is told how many memories
+        are summarised. A NoModelError without a model, and a ModelAwayError once it has failed again and again.
+        """
+        whose = _whose(user_id, agent_id)
+        watch = CompressWatch(progress, self._changed)
+        candidates = Candidates(
+            self._pool,
+            self._number,
+            now or self._clock(),
+            {},
+            everybody=rule,
+            user_id=whose.user_id,
+            agent_id=whose.agent_id,
+        )
+        return await self._compressor(CompressLimits(), dry_run=dry_run).run(candidates, watch, dry_run=dry_run)
+
+    async def restore(self, id: str | uuid.UUID, *, user_id: str) -> int:
+        """Take a summary away and recall again what it stands for. Returns how many that are.
+
+        A NoSummaryError if this owner has no summary with this id.
+        """
+        return await _started(self._editor).restore(Scope(user_id), known_uuid(id))
+
     async def count(self, *, user_id: str | None = None, agent_id: str | None = None) -> int:
         """How many memories there are of an owner, of what an agent heard, or of everybody."""
         return await count(self._pool, _whose(user_id, agent_id))
@@ -606,6 +653,18 @@ class MemoryEngine(KnowsThings):
     async def _meet_if_possible(self, scope: Scope) -> None:
         if self._contact is not None:
             await self._contact.meet_if_possible(scope.user_id, timeout_s=self._options.search.timeout_s)
+
+    async def _compress_by_rules(
+        self, rules: Mapping[str, CompressRule], now: datetime, watch: CompressWatch
+    ) -> CompressResult:
+        candidates = Candidates(self._pool, self._number, now, rules)
+        compressor = self._compressor(CompressLimits(calls=_CALLS_A_NIGHT), dry_run=False)
+        return await compressor.run(candidates, watch, dry_run=False)
+
+    def _compressor(self, limits: CompressLimits, *, dry_run: bool) -> Compressor:
+        if self._model is None and not dry_run:
+            raise NoModelError("summaries")
+        return Compressor(self._pool, self._model, _started(self._saver), self._floor, limits)
 
     def _changed(self, user_id: str) -> None:
         _started(self._searcher).forget(user_id)

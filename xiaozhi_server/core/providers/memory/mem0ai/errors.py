@@ -69,10 +69,10 @@ class RelationNotFoundError(MemoryInputError):
 
 
 class NoModelError(MemoryInputError):
-    """Facts are asked for where no language model is set up."""
+    """Facts or summaries are asked for where no language model is set up."""
 
-    def __init__(self) -> None:
-        super().__init__("a language model makes the facts and none is set up: configure an llm, or add word for word")
+    def __init__(self, wanted: str) -> None:
+        super().__init__(f"a language model makes the {wanted} and none is set up: configure an llm")
 
 
 class MemoryNotFoundError(MemoryInputError):
@@ -80,3 +80,10 @@ class MemoryNotFoundError(MemoryInputError):
 
     def __init__(self) -> None:
         super().__init__("this owner has no memory with that id")
+
+
+class NoSummaryError(MemoryInputError):
+    """This memory, if there is one, stands for no others."""
+
+    def __init__(self) -> None:
+        super().__init__("this owner has no summary with that id: nothing is compressed into it")

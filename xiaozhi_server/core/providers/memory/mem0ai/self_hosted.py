@@ -18,6 +18,7 @@ from psycopg_pool import AsyncConnectionPool
 from ..base import AgentRules
 from .adopting.contact import AdoptedTable
 from .adopting.foreign_table import ForeignTable, NotAdoptableError
+from .by_mem0.ask_model import Mem0Model
 from .by_mem0.bridge import Mem0Bridge
 from .by_mem0.describe_by_mem0 import Mem0Describer, details_of, sees
 from .by_mem0.extract_by_mem0 import ExtractingSaver, ExtractionOptions, Mem0Extractor
@@ -173,7 +174,11 @@ class _Opening:
     async def _own_engine(self, embedder: Embedder, reranker: Reranker | None) -> MemoryEngine:
         around, options = self._around, self._options
         make_saver: MakeSaver | None = None
+        model: Mem0Model | None = None
         if "llm" in self._parts:
+            model = Mem0Model(
+                self._bridge, await self._model(self._parts["llm"]), options.extraction.timeout_s, around.observer
+            )
             extractor = await self._extractor(embedder)
 
             def make_saver(verbatim: VerbatimSaver) -> ExtractingSaver:
@@ -186,6 +191,7 @@ class _Opening:
             options.engine,
             observer=around.observer,
             make_saver=make_saver,
+            model=model,
             reranker=reranker,
             rules=around.rules,
             adopted=await self._adopted(),

@@ -144,6 +144,13 @@ class _Usage(threading.local):
 _usage = _Usage()
 
 
+def asked(llm: Any, messages: list[dict[str, str]]) -> tuple[str, int]:
+    """An answer in JSON to a question that is not mem0's, and the tokens that it took."""
+    _usage.tokens = 0
+    answer = llm.generate_response(messages=messages, response_format={"type": "json_object"})
+    return str(answer or ""), _usage.tokens
+
+
 def count_tokens(llm: Any) -> None:
     """Some of mem0's models hand over the whole answer, where the number of tokens stands."""
     if getattr(llm.config, "response_callback", _MISSING) is None:

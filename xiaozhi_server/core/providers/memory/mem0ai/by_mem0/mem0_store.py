@@ -26,6 +26,7 @@ from ..recall.words import query_tokens, tokens_of
 from ..records import StoredMemory
 from ..rows.halfvec import HalfVector
 from ..rows.pgstore import memory_of
+from ..rows.summaries import AT_ONE
 from ..scope import Scope
 from ..statements import MIGRATIONS, composed, statement
 from .mem0_payload import RESERVED, Row, memory_from, payload_of, row_of
@@ -117,18 +118,23 @@ class XiaozhiStore(VectorStoreBase):  # type: ignore[misc] # mem0 has no types
         # What mem0 could not be shown must not be lost by what it writes back.
         hidden = {key: value for key, value in (old.metadata or {}).items() if key in RESERVED}
         new = memory_from(old.id, {**(payload_of(old) if payload is None else payload), "user_id": old.user_id})
-        with self._connection() as connection:
+        with self._connection() as connection, connection.transaction():
+            _execute(connection, statement("summary_lock"), {"user_id": old.user_id})
             columns = self._columns(connection, new, vector)
             columns["metadata"] = Json({**(new.metadata or {}), **hidden})
-            _execute(connection, statement("mem0_update"), columns)
+            rows = _execute(connection, statement("mem0_update"), columns)
+            if new.text != old.text:
+                _dissolve(connection, old.user_id, [row["compressed_into"] for row in rows if row["compressed_into"]])
 
     def delete(self, vector_id: str) -> None:
         memory = self._by_id(vector_id)
         if memory is not None:
             which = {"user_id": memory.user_id, "agent_id": None, "run_id": None, "id": memory.id}
             with self._connection() as connection, connection.transaction():
-                _execute(connection, composed("entry_reopen", which="id = %(id)s"), which)
-                _execute(connection, composed("entry_delete", which="id = %(id)s"), which)
+                _execute(connection, statement("summary_lock"), which)
+                _execute(connection, composed("entry_reopen", which=AT_ONE), which)
+                (row,) = _execute(connection, composed("entry_delete", which=AT_ONE), which)
+                _dissolve(connection, memory.user_id, row["summaries"])
                 _execute(connection, statement("thing_orphans"), {"owners": [memory.user_id]})
 
     def list_cols(self) -> Sequence[str]:
@@ -276,6 +282,12 @@ def _execute(connection: Connection[Any], sql: bytes, parameters: Mapping[str, A
     with connection.cursor(row_factory=dict_row) as cursor:
         cursor.execute(sql, parameters)
         return cursor.fetchall() if cursor.description else []
+
+
+def _dissolve(connection: Connection[Any], user_id: str, summaries: Sequence[UUID]) -> None:
+    """A summary does not outlive what it tells."""
+    if summaries:
+        _execute(connection, statement("summary_dissolve"), {"user_id": user_id, "summaries": list(summaries)})
 
 
 def _scope(filters: Mapping[str, Any] | None) -> tuple[Scope, dict[str, Any]]:

@@ -35,7 +35,7 @@ class Attached:
 def learning(saver: object) -> Learns:
     """NoModelError where this saver asks no model."""
     if not isinstance(saver, Learns) or not saver.has_model:
-        raise NoModelError
+        raise NoModelError("facts")
     return saver
 
 

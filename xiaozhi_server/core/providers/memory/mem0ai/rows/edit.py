@@ -17,7 +17,7 @@ from ..saving import outbox
 from ..saving.verbatim import VerbatimSaver
 from ..scope import Scope
 from ..statements import composed, statement
-from . import listing
+from . import listing, summaries
 from .halfvec import HalfVector
 
 Connection = AsyncConnection[Any]
@@ -36,7 +36,7 @@ class Editor:
         self._changed = changed
 
     async def update(self, scope: Scope, id: UUID, text: object, metadata: Mapping[str, Any] | None) -> StoredMemory:
-        """Give a memory another text, other metadata, or both."""
+        """Give a memory another text, other metadata, or both. A summary that still tells the old text goes."""
         new_text = None if text is None else checked_text(text)
         change = None if metadata is None else checked_metadata(metadata).value
         if new_text is None and change is None:
@@ -50,6 +50,8 @@ class Editor:
                 metadata=old.metadata if change is None else merged(old.metadata, change),
             )
             new = await self._write(connection, new, found_by)
+            if new_text is not None and old.compressed_into is not None:
+                await summaries.dissolve(connection, scope.user_id, [old.compressed_into])
         self._changed(scope.user_id)
         return new
 
@@ -63,9 +65,13 @@ class Editor:
         return replace(old, pinned=pinned)
 
     async def delete(self, scope: Scope, id: UUID) -> None:
-        """What the memory had replaced holds again, and whom nothing is about any more is forgotten."""
+        """What the memory had replaced holds again, and whom nothing is about any more is forgotten.
+
+        With a summary goes what it stands for, and with a source the summary that tells it: the others are back.
+        """
         async with self._connect() as connection, connection.transaction():
-            if not await _delete(connection, scope, "id = %(id)s", {"id": id}):
+            await summaries.lock(connection, scope.user_id)
+            if not await _delete(connection, scope, summaries.AT_ONE, {"id": id}):
                 raise MemoryNotFoundError
         self._changed(scope.user_id)
 
@@ -75,7 +81,15 @@ class Editor:
             if scope.run_id is None:
                 # First the outbox: the worker holds an entry's row while it writes its memories.
                 await outbox.forget(connection, scope)
+            await summaries.lock(connection, scope.user_id)
             count = await _delete(connection, scope, "TRUE", {})
+        self._changed(scope.user_id)
+        return count
+
+    async def restore(self, scope: Scope, id: UUID) -> int:
+        """A summary goes, and what it stands for is recalled again. Returns how many that are."""
+        async with self._connect() as connection, connection.transaction():
+            count = await summaries.restore(connection, scope, id)
         self._changed(scope.user_id)
         return count
 
@@ -107,9 +121,12 @@ class Editor:
 async def _delete(connection: Connection, scope: Scope, which: str, parameters: dict[str, Any]) -> int:
     named = {"user_id": scope.user_id, "agent_id": scope.agent_id, "run_id": scope.run_id}
     await connection.execute(composed("entry_reopen", which=which), {**named, **parameters})
-    cursor = await connection.execute(composed("entry_delete", which=which), {**named, **parameters})
+    async with connection.cursor(row_factory=dict_row) as cursor:
+        await cursor.execute(composed("entry_delete", which=which), {**named, **parameters})
+        (row,) = await cursor.fetchall()
+    await summaries.dissolve(connection, scope.user_id, row["summaries"])
     await connection.execute(statement("thing_orphans"), {"owners": [scope.user_id]})
-    return cursor.rowcount
+    return int(row["deleted"])
 
 
 def checked_text(text: object) -> str:

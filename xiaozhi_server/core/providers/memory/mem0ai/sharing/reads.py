@@ -23,6 +23,7 @@ Pool = AsyncConnectionPool[Any]
 _WRITE_EVERY_S = 10.0
 _COUNTED_MAX = 10_000  # while the database is away
 _STOP_TIMEOUT_S = 2.0
+_HOLD = "SELECT memory_hold(%(owners)s)"  # first: who forgets one of them waits for us, or we for him
 _FAILURES = (Error, PoolTimeout, TimeoutError, OSError)
 
 
@@ -65,6 +66,9 @@ class SharedReads:
                 self._counted[reading] += 1
                 self._some.set()
 
+    def forget(self, user_id: str) -> None:
+        self._counted = Counter({one: reads for one, reads in self._counted.items() if one.user_id != user_id})
+
     async def _run(self) -> None:
         while True:
             await self._some.wait()
@@ -79,6 +83,7 @@ class SharedReads:
         counted, self._counted = self._counted, Counter()
         try:
             async with self._pool.connection() as connection, connection.transaction(), connection.cursor() as cursor:
+                await cursor.execute(_HOLD, {"owners": sorted({reading.user_id for reading in counted})})
                 # In one order for all: two processes that write the same lines do not wait for each other in a ring.
                 await cursor.executemany(statement("audit_read"), [_line(*one) for one in sorted(counted.items())])
         except BaseException:

@@ -12,3 +12,4 @@ SET text = %(text)s, metadata = %(metadata)s::jsonb, role = %(role)s, speaker = 
     embedder = CASE WHEN %(embedding)s::halfvec IS NULL THEN embedder ELSE %(embedder)s END,
     embedding = coalesce(%(embedding)s::halfvec, embedding)
 WHERE user_id = %(user_id)s AND id = %(id)s
+RETURNING compressed_into
