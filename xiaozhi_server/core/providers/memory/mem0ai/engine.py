@@ -367,6 +367,7 @@ class MemoryEngine(KnowsThings):
         found = await reranked(self._reranker, asked, limit, lambda most: search(top_k=most))
         if counts:
             self.recalled(found, user_id=user_id)
+        self._reads.count(scope, found)
         return found
 
     def recalled(self, found: Sequence[FoundMemory], *, user_id: str) -> None:
