@@ -50,7 +50,9 @@ async def tell(
     engine: MemoryEngine, *texts: str, at: datetime = MARCH, user: str = "ann", session: str | None = "s1", **more: Any
 ) -> list[StoredMemory]:
     said = [SpokenMessage("user", text, at + timedelta(minutes=number)) for number, text in enumerate(texts)]
-    return await engine.add(said, user_id=user, **{"agent_id": "bot", "session_id": session, **more})
+    asked = {"agent_id": "bot", "session_id": session, **more}
+    memories: list[StoredMemory] = await engine.add(said, user_id=user, **asked)
+    return memories
 
 
 async def compress(engine: MemoryEngine, rule: CompressRule = RULE, **more: Any) -> CompressResult:

@@ -83,7 +83,7 @@ async def _count(engine: MemoryEngine, count: int) -> bool:
 async def test_what_goes_wrong_is_told_in_a_line(command: Commands, told: MemoryEngine) -> None:
     ended = await command("compress", "--verbatim")
     assert (ended.code, ended.out) == (1, "")
-    assert ended.complaints == "there is no language model to ask: Memory.mem0ai.llm says which one\n"
+    assert ended.complaints == "a language model makes the summaries and none is set up: configure an llm\n"
     ended = await command("compress", "--older-than", "0")
     assert (ended.code, ended.complaints) == (1, "--older-than must be a number of days from 1 to 36500\n")
     async with StandInCloud() as cloud:
