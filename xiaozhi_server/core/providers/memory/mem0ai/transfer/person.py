@@ -19,6 +19,7 @@ from ..errors import MemoryInputError
 from ..finding import large_indexes
 from ..finding.changes import connect_like
 from ..forgotten import MARK
+from ..rows import summaries
 from ..statements import statement
 
 Connection = AsyncConnection[Any]
@@ -100,6 +101,7 @@ async def drop_indexes(pool: AsyncConnectionPool[Any], user_id: str) -> None:
 async def _removed(connection: Connection, user_id: str) -> Mapping[str, int]:
     person = {"user_id": user_id, "mark": MARK}
     await connection.execute(_LIMITS)
+    await summaries.lock(connection, user_id)  # before the owner: whoever writes a summary takes them in this order
     await connection.execute(_HOLD, person)
     await connection.execute(_REMEMBER, person)
     tables = await _tables(connection)
