@@ -169,3 +169,37 @@ async def test_who_stops_waiting_takes_nothing_from_the_others() -> None:
     await asyncio.sleep(0)
     impatient.cancel()
     assert (await patient).shape == (1, 64)
+
+
+async def test_a_question_that_was_begun_is_computed_once_and_one_that_is_not_needed_not_at_all() -> None:
+    embedder = Counting()
+    kept = KeptVectors(embedder)
+    with kept.begun("My dog?"):
+        await asyncio.sleep(0)  # as if an owner were read
+        assert len(await kept.embed(["My dog?"])) == 1
+    with kept.begun("Ann's dog?") as not_this_one:
+        not_this_one()
+        await kept.embed(["my dog?"])
+    with kept.begun("My dog?"):
+        await kept.embed(["My dog?"])
+    assert embedder.texts == ["My dog?", "my dog?"]
+
+
+async def test_a_question_that_was_begun_in_vain_leaves_no_error() -> None:
+    kept = KeptVectors(Counting(fails=True))
+    with kept.begun("My dog?"):
+        await asyncio.sleep(0)
+    with kept.begun("My dog?"), pytest.raises(RuntimeError):
+        await kept.embed(["My dog?"])
+
+
+class Counting(WordEmbedder):
+    def __init__(self, *, fails: bool = False) -> None:
+        self.texts: list[str] = []
+        self._fails = fails
+
+    async def embed(self, texts: Sequence[str]) -> Vectors:
+        self.texts += texts
+        if self._fails:
+            raise RuntimeError("the embedder is ill")
+        return await super().embed(texts)

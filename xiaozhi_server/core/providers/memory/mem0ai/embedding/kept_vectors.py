@@ -5,7 +5,7 @@ A question is known by a checksum, so that no words of anybody stay here.
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -52,15 +52,18 @@ class KeptVectors:
         return vector[np.newaxis]
 
     @contextmanager
-    def begun(self, text: str) -> Iterator[None]:
-        """Begin with this text as soon as somebody waits for something else: who then asks for it has it sooner."""
+    def begun(self, text: str) -> Iterator[Callable[[], object]]:
+        """Begin with this text as soon as somebody waits for something else: who then asks for it has it sooner.
+
+        Call what this gives where another text turns out to be needed.
+        """
         if _key(text) in self._kept or len(text) > _LONGEST_KEPT:
-            yield
+            yield lambda: None
             return
         ahead = asyncio.create_task(self._computed(text), name="memory-question-ahead")
         ahead.add_done_callback(_forget_error)
         try:
-            yield
+            yield ahead.cancel
         finally:
             ahead.cancel()
 

@@ -144,7 +144,7 @@ class Searcher:
     async def _searched(
         self, text: str, scope: Scope, limit: int, needed: Filter | None, wait_s: float
     ) -> list[FoundMemory]:
-        with self._embedder.begun(text):  # reading an owner takes about as long
+        with self._embedder.begun(text) as not_this_one:  # reading an owner takes about as long
             index = await self._at_hand(scope.user_id)
             if index is None:
                 speakers, things, granted = await self._known(scope.user_id)
@@ -160,6 +160,8 @@ class Searcher:
                 agents=_agents(scope, granted),
                 now_s=now_s,
             )
+            if question.to_embed != text:
+                not_this_one()
             vector = await self._query_vector(question.to_embed, wait_s)
         if floor is None:  # it was measured meanwhile: the first question shall not wait twice
             floor = await self._floor.value(until - time.monotonic())
