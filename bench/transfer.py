@@ -62,7 +62,7 @@ class MadeUp:
     multilingual = True
 
     async def embed(self, texts: Sequence[str]) -> Vectors:
-        return np.stack([_vector(text) for text in texts])
+        return np.concatenate([_vectors(text, 1) for text in texts])
 
     async def close(self) -> None:
         """Nothing is open."""
@@ -83,7 +83,9 @@ async def fill(pool: Pool, user_id: str, count: int, text: str) -> None:
     async with pool.connection() as connection, connection.transaction():
         number = await pgstore.embedder_number(connection, MadeUp())
         for begin in range(0, count, _COPIED):
-            rows = [_memory(user_id, place, text) for place in range(begin, min(begin + _COPIED, count))]
+            places = range(begin, min(begin + _COPIED, count))
+            vectors = _vectors(f"{user_id} {begin}", len(places))
+            rows = [_memory(user_id, place, text, vector) for place, vector in zip(places, vectors, strict=True)]
             await pgstore.insert(connection, rows, number)
 
 
@@ -184,18 +186,19 @@ async def checksum(pool: Pool) -> tuple[int, str]:
     return row[0], row[1]
 
 
-def _memory(user_id: str, place: int, text: str) -> NewMemory:
+def _memory(user_id: str, place: int, text: str, vector: Vectors) -> NewMemory:
     said_at = _FIRST_DAY + timedelta(minutes=place)
     message = SpokenMessage("user", f"{text}, and it was number {place}.", said_at)
     id = uuid.uuid5(uuid.NAMESPACE_OID, f"{user_id} {place}")
     memory = row_of(message, Scope(user_id, "agent"), f"session {place // 20}", id, 0, {"number": place})
-    return NewMemory(memory, tokens_of(memory.text), _vector(memory.text))
+    return NewMemory(memory, tokens_of(memory.text), vector)
 
 
-def _vector(text: str) -> Vectors:
-    vector = np.random.default_rng(zlib.crc32(text.encode())).standard_normal(MadeUp.dimensions, np.float32)
-    unit: Vectors = vector / np.linalg.norm(vector)
-    return unit
+def _vectors(seed: str, count: int) -> Vectors:
+    dice = np.random.default_rng(zlib.crc32(seed.encode()))
+    vectors = dice.standard_normal((count, MadeUp.dimensions), np.float32)
+    units: Vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return units
 
 
 async def run(count: int, person: int) -> list[Figure]:

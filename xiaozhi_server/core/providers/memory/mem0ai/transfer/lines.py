@@ -76,8 +76,11 @@ def _object(raw: bytes) -> tuple[Mapping[str, Any] | None, str]:
 
 def parsed(text: str) -> Any:
     """JSON as it is defined: without NaN and infinity, which Python would take."""
-    return json.loads(text, parse_constant=_refuse)
+    return _DECODER.decode(text)
 
 
 def _refuse(_: str) -> NoReturn:
     raise ValueError("not JSON")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse)
