@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import random
+import re
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -407,6 +409,49 @@ async def test_a_person_forgotten_while_their_summary_is_written_leaves_nothing(
         await engine.forget(user_id="ann")
         await running
         assert await listed(engine) == {}
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_whatever_is_done_in_whatever_order_nothing_tells_what_is_gone(
+    pool: Pool, tmp_path: Path, seed: int
+) -> None:
+    """Each text has a word that no other has: once it is deleted or corrected, no memory has it any more."""
+    dice = random.Random(seed)
+    async with world(pool, tmp_path) as (_, engine):
+        gone: set[str] = set()
+        for week in range(3):
+            marked = [f"We saw the {animal}{week} at noon." for animal in ("heron", "otter", "badger", "marten")]
+            await tell(engine, *marked, at=MARCH + timedelta(weeks=week))
+        for number in range(24):
+            kept = await listed(engine)
+            standing = sorted({one.compressed_into for one in kept.values() if one.compressed_into}, key=str)
+            chosen = dice.choice(list(kept.values())) if kept else None
+            does = dice.choice(["compress", "restore", "delete", "delete", "update"])
+            if does == "compress":
+                await compress(engine)
+            elif does == "restore" and standing:
+                await engine.restore(dice.choice(standing), user_id="ann")
+            elif does == "delete" and chosen is not None and (chosen.id not in standing or dice.random() < 0.3):
+                gone |= words_in(chosen) | {
+                    word for one in kept.values() if told_by(one, chosen) for word in words_in(one)
+                }
+                await engine.delete(chosen.id, user_id="ann")
+            elif does == "update" and chosen is not None and chosen.id not in standing:
+                gone |= words_in(chosen)
+                await engine.update(chosen.id, user_id="ann", text=f"We saw the newt{number} at noon.")
+            left = await listed(engine)
+            assert not gone & {word for one in left.values() for word in words_in(one)}
+            assert {one.compressed_into for one in left.values() if one.compressed_into} <= left.keys()
+            shown = [one for one in left.values() if one.compressed_into is None]
+            assert {one.id for one in await recalled(engine, "We saw it at noon")} == {one.id for one in shown}
+
+
+def words_in(memory: StoredMemory) -> set[str]:
+    return set(re.findall(r"[a-z]+\d+", memory.text))
+
+
+def told_by(one: StoredMemory, summary: StoredMemory) -> bool:
+    return one.compressed_into == summary.id
 
 
 # --- several at once ---

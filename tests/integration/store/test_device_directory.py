@@ -75,7 +75,9 @@ async def test_the_configuration_changes_the_default_agent_but_keeps_what_it_lea
 
 
 async def test_what_agents_want_done_with_their_memories_is_kept_with_them(database: Database) -> None:
-    wanted = MemoryRules(forget=True, ttl_days=30, categories=("health", "家庭"))
+    wanted = MemoryRules(
+        forget=True, ttl_days=30, categories=("health", "家庭"), compress_after_days=60, share_from=("bot",)
+    )
     directory = DeviceDirectory(database, replace(AGENT, memory_rules=wanted))
     await directory.start()
     assert (await directory.resolve(CONTACT)).agent.memory_rules == wanted
@@ -84,6 +86,7 @@ async def test_what_agents_want_done_with_their_memories_is_kept_with_them(datab
             ("plain", "{}"),
             ("newer", '{"forget": true, "later": 1}'),
             ("broken", '{"categories": ["", "x"]}'),
+            ("wrong", '{"compress_after_days": 0}'),
         ):
             await connection.execute(
                 "INSERT INTO agent (id, name, memory_rules) VALUES (%s, %s, %s)", (agent, agent, rules)
@@ -92,6 +95,7 @@ async def test_what_agents_want_done_with_their_memories_is_kept_with_them(datab
         "default": wanted,
         "newer": MemoryRules(forget=True),
         "broken": MemoryRules(),
+        "wrong": MemoryRules(),
     }
     await DeviceDirectory(database, AGENT).start()
     assert "default" not in await memory_rules.memory_rules(database)

@@ -87,6 +87,17 @@ def test_what_becomes_of_memories_is_set_with_the_agent(place: Place) -> None:
     assert "agent.memory.ttl_days" in line
 
 
+def test_what_is_summarised_and_whom_an_agent_may_read_is_set_with_it(place: Place) -> None:
+    memory = place.load().agent.memory
+    assert (memory.compress_after_days, memory.compress_verbatim, memory.share_from) == (None, False, ())
+    place.write("config.yaml", "agent: {memory: {compress_after_days: 60, compress_verbatim: true, share_from: [bot]}}")
+    memory = place.load().agent.memory
+    assert (memory.compress_after_days, memory.compress_verbatim, memory.share_from) == (60, True, ("bot",))
+    for variable, value in (("COMPRESS_AFTER_DAYS", "0"), ("SHARE_FROM", '["*"]')):
+        (line,) = place.faults({f"XIAOZHI__AGENT__MEMORY__{variable}": value})
+        assert f"agent.memory.{variable.lower()}" in line
+
+
 PRESET = (
     "selected_module: {ASR: PresetASR, LLM: PresetLLM, TTS: PresetTTS}\n"
     "LLM: {PresetLLM: {type: openai, base_url: http://preset, model_name: preset}}\nagent: {language: de}"
