@@ -96,6 +96,26 @@ async def test_facts_that_a_model_takes_out_of_the_talk(database_dsn: str, tmp_p
         assert any(request.body.get("model") == "extractor" for request in cloud.requests)
 
 
+async def test_an_agent_that_may_read_of_another_one_answers_with_what_that_heard(
+    database_dsn: str, tmp_path: Path
+) -> None:
+    fact = a_fact()
+    ours = {"selected_module.Memory": "mem0ai"}
+    async with StandInCloud() as cloud:
+        async with world(database_dsn, tmp_path / "bot", cloud, {**ours, "agent.id": "bot"}) as server:
+
+            async def is_saved() -> bool:
+                return fact.statement in await texts(database_dsn, "memory_entry")
+
+            await told_and_asked(server, fact, is_saved)
+        async with world(database_dsn, tmp_path / "tutor", cloud, {**ours, "agent.id": "tutor"}) as server:
+            assert fact.answer not in await say(server, MAC, fact.question)
+        shared = {**ours, "agent.id": "tutor", "agent.memory.share_from": ["bot"]}
+        async with world(database_dsn, tmp_path / "shared", cloud, shared) as server:
+            assert fact.answer in await say(server, MAC, fact.question)
+            assert fact.answer not in await say(server, OTHER_MAC, fact.question)
+
+
 async def test_a_remote_embedder_with_answers_shared_in_redis(database_dsn: str, tmp_path: Path) -> None:
     fact = a_fact()
     with redis_server() as port:
