@@ -36,7 +36,6 @@ SUBTYPE = "episodic"  # it fades as what it stands for would
 SHOWN_MAX = 200
 _LOCK = "SELECT pg_try_advisory_lock(hashtextextended('memory_compress ' || %s, 0))"
 _UNLOCK = "SELECT pg_advisory_unlock(hashtextextended('memory_compress ' || %s, 0))"
-_HOLD = "SELECT memory_hold(%(owners)s)"  # before any row: who forgets this person waits for us, or we for him
 _FAILURES_MAX = 3  # one after the other: then the model is away
 _FLOOR_S = 5.0
 _LOCK_STATEMENT = composed("compress_lock", lives=LIVES)
@@ -183,7 +182,6 @@ class Compressor:
         """All of it or nothing: False where one of the group is not what it was."""
         (new,) = await self._saver.found_by([_memory(week, group, text)])
         async with self._pool.connection() as connection, connection.transaction():
-            await connection.execute(_HOLD, {"owners": [week.user_id]})
             await summaries.lock(connection, week.user_id)
             if not await _is_still(connection, week.user_id, group):
                 return False
