@@ -24,6 +24,7 @@ from tests.integration.memory.transfer_world import (
     refused,
     rows,
     said,
+    saved_alone,
     whole_life,
 )
 from tests.support.postgres import PostgresServer
@@ -178,7 +179,7 @@ async def test_an_export_takes_its_time_and_sees_one_moment(engine: MemoryEngine
 async def test_an_owner_may_get_another_name(engine: MemoryEngine, pool: Pool) -> None:
     await whole_life(engine, pool)
     await whole_life(engine, pool, "bob", "plum")
-    content = await exported(engine, user_id="ann")
+    content = saved_alone(await exported(engine, user_id="ann"))
     done = await imported(engine, content, user_id="cid")
     assert done.refused == 0
     theirs, ours = await everything(pool, "ann"), await everything(pool, "cid")

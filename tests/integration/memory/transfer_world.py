@@ -74,6 +74,11 @@ async def exported(engine: MemoryEngine, **options: Any) -> bytes:
     return b"".join([lines async for lines in engine.exported(**options)])
 
 
+def saved_alone(content: bytes) -> bytes:
+    """Without what waits: where a worker runs, that becomes a memory as soon as it is read in."""
+    return b"".join(line for line in content.splitlines(keepends=True) if b'"kind":"unsaved"' not in line)
+
+
 async def imported(engine: MemoryEngine, content: bytes, **options: Any) -> Imported:
     return await engine.imported(io.BytesIO(content), ImportOptions(**options))
 
