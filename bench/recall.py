@@ -204,13 +204,21 @@ async def _command(options: argparse.Namespace) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.recall", description=__doc__)
     parser.add_argument("--data", type=Path, help="dialogues in the form of LoCoMo's file")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument(
+        "--json", nargs="?", const="-", metavar="FILE", help="print one JSON object, or write it to this file too"
+    )
     parser.add_argument("--embeddings", help="base URL of a server with /embeddings, for the Chinese household")
     parser.add_argument("--model", default="text-embedding-3-small")
     parser.add_argument("--api-key", default="")
     options = parser.parse_args()
     report = asyncio.run(_command(options))
-    print(json.dumps(report, ensure_ascii=False)) if options.json else _print(report)
+    written = json.dumps(report, ensure_ascii=False)
+    if options.json == "-":
+        print(written)
+        return
+    _print(report)
+    if options.json:
+        Path(options.json).write_text(written + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
