@@ -157,6 +157,7 @@ class LargeOwners:
             if connection is None:
                 self._wake_later()
                 return
+            await self._learn()  # whoever was at work before has built what we do not know of: it must not be dropped
             for user_id in sorted(user_ids):
                 self._to_check.discard(user_id)
                 try:
