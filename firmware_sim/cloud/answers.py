@@ -116,7 +116,9 @@ def _best_fact(question: str, known: Sequence[str]) -> str | None:
 
 def _terms(text: str) -> set[str]:
     """Latin words by their beginnings, Chinese by characters and pairs of them."""
-    words = {word.casefold()[:5] for word in _WORD.findall(text) if word.casefold() not in _STOP_WORDS}
+    words = {
+        word.casefold().removesuffix("s")[:5] for word in _WORD.findall(text) if word.casefold() not in _STOP_WORDS
+    }
     chinese = "".join(_CJK.findall(_CHINESE_NOISE.sub("", text)))
     pairs = {chinese[index : index + 2] for index in range(len(chinese) - 1)}
     return words | pairs | set(chinese)

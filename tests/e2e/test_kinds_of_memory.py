@@ -90,7 +90,7 @@ async def test_facts_that_a_model_takes_out_of_the_talk(database_dsn: str, tmp_p
         async with world(database_dsn, tmp_path, cloud, memory) as server:
 
             async def is_extracted() -> bool:
-                return fact.statement in await texts(database_dsn, "memory_entry")
+                return any(fact.answer in text for text in await texts(database_dsn, "memory_entry"))
 
             await told_and_asked(server, fact, is_extracted)
         assert any(request.body.get("model") == "extractor" for request in cloud.requests)
