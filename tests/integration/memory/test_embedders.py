@@ -185,6 +185,16 @@ async def test_a_question_that_was_begun_is_computed_once_and_one_that_is_not_ne
     assert embedder.texts == ["My dog?", "my dog?"]
 
 
+async def test_a_question_that_was_begun_and_is_ready_before_it_is_asked_is_computed_once() -> None:
+    embedder = Counting()
+    kept = KeptVectors(embedder)
+    with kept.begun("My dog?"):
+        # The owner takes longer to be read than the vector to be made.
+        await asyncio.wait([task for task in asyncio.all_tasks() if task.get_name() == "memory-question-ahead"])
+        await kept.embed(["My dog?"])
+    assert embedder.texts == ["My dog?"]
+
+
 async def test_a_question_that_was_begun_in_vain_leaves_no_error() -> None:
     kept = KeptVectors(Counting(fails=True))
     with kept.begun("My dog?"):

@@ -45,10 +45,8 @@ class KeptVectors:
         vector = self._kept.get(key)
         if vector is None:
             vector = await self._computed(text)
-            self._kept[key] = vector
-            if len(self._kept) > _KEPT:
-                self._kept.popitem(last=False)
-        self._kept.move_to_end(key)
+        else:
+            self._kept.move_to_end(key)
         return vector[np.newaxis]
 
     @contextmanager
@@ -87,7 +85,11 @@ class KeptVectors:
                     del self._asked[text]
 
     async def _one(self, text: str) -> Vectors:
+        """Kept as soon as it is there: whoever began with it may ask for it long after."""
         vector: Vectors = (await self._embedder.embed([text]))[0]
+        self._kept[_key(text)] = vector
+        if len(self._kept) > _KEPT:
+            self._kept.popitem(last=False)
         return vector
 
 
