@@ -30,7 +30,7 @@ check: $(VENV)/.ready-dev
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports
+	@PYTHONPATH=dify_plugin $(BIN)/lint-imports
 	@$(BIN)/python -m pytest -q tests/unit
 
 bench: $(VENV)/.ready-dev

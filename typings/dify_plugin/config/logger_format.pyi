@@ -1,0 +1,3 @@
+import logging
+
+plugin_logger_handler: logging.Handler
