@@ -1,7 +1,7 @@
 """One of mem0's vector stores, asked for one owner at a time. Nothing that comes back is taken for that owner's."""
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -80,9 +80,10 @@ class OtherStore:
         filters = {**asked_of(scope), **({"batch": batch} if batch else {})}
         return _memories(scope, _flat(await self._run(lambda: self._store.list(filters=filters, top_k=limit))))
 
-    async def internal(self, scope: Scope, *, limit: int) -> list[StoredMemory]:
-        """Some of what mem0's plugin for Dify notes of the owner for itself."""
-        rows = _flat(await self._run(lambda: self._store.list(filters=asked_of(scope), top_k=limit)))
+    async def internal(self, scope: Scope, *, limit: int, marks: Mapping[str, str] | None = None) -> list[StoredMemory]:
+        """Some of what extraction and mem0's plugin for Dify note of the owner for themselves: what has these marks."""
+        filters = {**asked_of(scope), **(marks or {})}
+        rows = _flat(await self._run(lambda: self._store.list(filters=filters, top_k=limit)))
         return [memory for row in rows if is_internal(row.payload) and _is_in(scope, memory := _memory(row))]
 
     async def everything(self, scope: Scope) -> list[StoredMemory]:

@@ -1,0 +1,2 @@
+DELETE FROM memory_extraction_lock
+WHERE user_id = %(user_id)s AND app_id = %(app_id)s AND holder_id = %(holder_id)s AND fence = %(fence)s

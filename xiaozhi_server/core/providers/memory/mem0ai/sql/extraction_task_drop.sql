@@ -1,0 +1,1 @@
+DELETE FROM memory_extraction_task WHERE updated_at < %(before)s
