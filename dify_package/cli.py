@@ -1,0 +1,68 @@
+"""The command line of the packaging."""
+
+import argparse
+import sys
+import time
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from .archive import unpacked
+from .build import PackageTooLargeError, build, identifier
+from .contents import ROOT
+from .rsa import KeyFileError, read_private_key, read_public_key
+from .signing import CATEGORIES, SignatureError, sign, verify
+
+_FAILURES = (OSError, zipfile.BadZipFile, PackageTooLargeError, KeyFileError, SignatureError)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.run(options))
+    except _FAILURES as failure:
+        print(f"{options.command}: {failure}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m dify_package", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    building = commands.add_parser("build", help="make the package")
+    building.add_argument("--out", type=Path, default=ROOT / "dist")
+    building.set_defaults(run=_build)
+    signing = commands.add_parser("sign", help="sign a package with your own key (PKCS #1, RSA)")
+    signing.add_argument("package", type=Path)
+    signing.add_argument("--key", type=Path, required=True, help="the private key's PEM file")
+    signing.add_argument("--out", type=Path, help="where to; else NAME.signed.difypkg beside it")
+    signing.add_argument("--category", choices=CATEGORIES, default="community")
+    signing.set_defaults(run=_sign)
+    verifying = commands.add_parser("verify", help="is it signed with this key, and unchanged since?")
+    verifying.add_argument("package", type=Path)
+    verifying.add_argument("--key", type=Path, required=True, help="the public key's PEM file")
+    verifying.set_defaults(run=_verify)
+    return parser
+
+
+def _build(options: argparse.Namespace) -> int:
+    path = build(options.out)
+    data = path.read_bytes()
+    print(f"{path}  {len(data):,} bytes")
+    print(identifier(unpacked(data)))
+    return 0
+
+
+def _sign(options: argparse.Namespace) -> int:
+    package: Path = options.package
+    out = options.out or package.with_suffix(".signed.difypkg")
+    key = read_private_key(options.key.read_text(encoding="ascii"))
+    out.write_bytes(sign(package.read_bytes(), key, now=int(time.time()), category=options.category))
+    print(f"{out}  signed")
+    return 0
+
+
+def _verify(options: argparse.Namespace) -> int:
+    key = read_public_key(options.key.read_text(encoding="ascii"))
+    signed_at = verify(options.package.read_bytes(), key)
+    print(f"{options.package}  signed at {time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime(signed_at))}")
+    return 0
