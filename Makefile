@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP_INSTALL := install --quiet --disable-pip-version-check --no-compile --only-binary :all: --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help run chat test check bench bench-memory plugin fuzz lock check-lock clean
+.PHONY: help run chat test check bench bench-memory plugin fuzz lock lock-plugin check-lock clean
 
 help:
 	@echo "make run     start the server (PRESET=openai for real models, ARGS=... for options)"
@@ -15,7 +15,7 @@ help:
 	@echo "make bench-memory  how much memory finds, and how fast (DATA=dialogues.json, ARGS=... for one case)"
 	@echo "make plugin  the Dify plugin as dist/mem0-VERSION.difypkg, checked"
 	@echo "make fuzz    look for inputs that break a promise (FUZZ_SECONDS=60 a target; Linux)"
-	@echo "make lock    resolve requirements*.in again; make check-lock: wheels for every platform"
+	@echo "make lock    resolve requirements*.in again, make lock-plugin the plugin's; make check-lock: wheels for every platform"
 
 run: $(VENV)/.ready
 	@exec $(BIN)/python -m xiaozhi_server serve $(if $(PRESET),--preset $(PRESET)) $(ARGS)
@@ -60,6 +60,9 @@ fuzz: $(VENV)/.ready-dev
 
 lock: $(VENV)/.ready-lock
 	@sh scripts/lock.sh "$(BIN)/uv"
+
+lock-plugin: $(VENV)/.ready-lock
+	@sh scripts/lock_plugin.sh "$(BIN)/uv" "$(BIN)/python"
 
 check-lock: $(VENV)/.ready-lock
 	@sh scripts/check_lock.sh "$(BIN)/uv"

@@ -9,9 +9,11 @@ from pathlib import Path
 
 from .archive import unpacked
 from .build import PackageTooLargeError, build, identifier
-from .contents import ROOT
+from .contents import PLUGIN, ROOT
+from .pinning import with_pins
 from .rsa import KeyFileError, read_private_key, read_public_key
 from .signing import CATEGORIES, SignatureError, sign, verify
+from .validate import is_good, lines, validate
 
 _FAILURES = (OSError, zipfile.BadZipFile, PackageTooLargeError, KeyFileError, SignatureError)
 
@@ -31,6 +33,12 @@ def _parser() -> argparse.ArgumentParser:
     building = commands.add_parser("build", help="make the package")
     building.add_argument("--out", type=Path, default=ROOT / "dist")
     building.set_defaults(run=_build)
+    validating = commands.add_parser("validate", help="would the daemon and the marketplace take it?")
+    validating.add_argument("package", type=Path)
+    validating.add_argument("--python", type=Path, help="one that has the package's requirements: the SDK reads it too")
+    validating.set_defaults(run=_validate)
+    pinning = commands.add_parser("pin", help="write the versions of requirements.txt into pyproject.toml")
+    pinning.set_defaults(run=_pin)
     signing = commands.add_parser("sign", help="sign a package with your own key (PKCS #1, RSA)")
     signing.add_argument("package", type=Path)
     signing.add_argument("--key", type=Path, required=True, help="the private key's PEM file")
@@ -49,6 +57,19 @@ def _build(options: argparse.Namespace) -> int:
     data = path.read_bytes()
     print(f"{path}  {len(data):,} bytes")
     print(identifier(unpacked(data)))
+    return 0
+
+
+def _validate(options: argparse.Namespace) -> int:
+    findings = validate(options.package, options.python)
+    print("\n".join(lines(findings)))
+    return 0 if is_good(findings) else 1
+
+
+def _pin(_: argparse.Namespace) -> int:
+    project = PLUGIN / "pyproject.toml"
+    requirements = (PLUGIN / "requirements.txt").read_text(encoding="utf-8")
+    project.write_text(with_pins(project.read_text(encoding="utf-8"), requirements), encoding="utf-8")
     return 0
 
 

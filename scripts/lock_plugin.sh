@@ -1,0 +1,8 @@
+#!/bin/sh
+# Resolves what the Dify plugin needs into exact versions for Python 3.12, and writes both lists that the daemon knows.
+set -eu
+uv=$1
+python=$2
+"$uv" pip compile --quiet --upgrade --universal --python-version 3.12 --no-annotate --no-header --no-emit-index-url \
+    dify_plugin/requirements.in --output-file dify_plugin/requirements.txt
+"$python" -m dify_package pin
