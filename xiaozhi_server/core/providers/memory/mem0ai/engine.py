@@ -1,6 +1,7 @@
 """The one door to memory on PostgreSQL, shared by everybody in the process: save safely, find quickly, forget.
 
-Whose memories a call is about is always said and always checked. Knows no conversation and no device.
+Whose memories a call is about is always said and always checked: an owner's, or those of one agent (`..._by_agent`).
+Knows no conversation and no device.
 """
 
 import asyncio
@@ -19,6 +20,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from ..base import AgentRules, AnyMessage, MemoryRules, SpokenMessage
 from ..migrate import apply_migrations
+from .accepting.accepted import Within
 from .adopting.contact import AdoptedTable, FirstContact
 from .adopting.conversion import AdoptionOptions, AdoptionReport, Conversion
 from .adopting.foreign_table import ForeignTable
@@ -66,6 +68,7 @@ from .rows.edit import Editor
 from .rows.history import MemoryEvent
 from .rows.listing import checked_cursor
 from .rows.stats import MemoryStats
+from .saving import outbox
 from .saving.describing import Describer, DescribingSaver, in_words
 from .saving.drain import DrainOptions
 from .saving.intake import Intake, IntakeOptions
@@ -261,6 +264,8 @@ class MemoryEngine(KnowsThings):
         metadata: Mapping[str, Any] | None = None,
         infer: Literal[False] = False,
         expires_at: date | str | float | None = None,
+        key: str | None = None,
+        within: Within | None = None,
     ) -> list[StoredMemory]: ...
 
     @overload
@@ -276,6 +281,8 @@ class MemoryEngine(KnowsThings):
         infer: Literal[True],
         expires_at: date | str | float | None = None,
         instruction: Wishes | str | None = None,
+        key: str | None = None,
+        within: Within | None = None,
     ) -> list[MemoryChange]: ...
 
     async def add(
@@ -290,32 +297,50 @@ class MemoryEngine(KnowsThings):
         infer: bool = False,
         expires_at: date | str | float | None = None,
         instruction: Wishes | str | None = None,
+        key: str | None = None,
+        within: Within | None = None,
     ) -> list[StoredMemory] | list[MemoryChange]:
         """Remember messages word for word, one memory each, and return once they can be found.
 
         With `infer` a language model makes facts of them, and what became of each memory is told; a `NoModelError`
         where none is set up. From `expires_at` on they are not shown any more; a day counts to its end.
+
+        Word for word the same `key` adds nothing a second time. `within` runs first in the transaction that writes,
+        whether or not there is anything to write; what it raises undoes all.
         """
         scope = Scope(user_id, agent_id, run_id)
         session = checked_session(session_id)
         attached = None if metadata is None else checked_metadata(metadata).value
-        expiry = checked_expiry(expires_at)
+        expiry, name = checked_expiry(expires_at), uuid.uuid4().hex if key is None else checked_id("key", key)
         if infer:
             more = Attached(run_id or "", attached, expiry)
             saver = learning(_started(self._outbox_saver))
             told = await self._in_words(messages)
             with said_in_time():
-                return await add_facts(saver, self._connection, told, scope, session, Wishes.of(instruction), more)
-        key, seen = uuid.uuid4().hex, await self._in_words(messages)
+                return await add_facts(
+                    saver,
+                    self._connection,
+                    told,
+                    scope,
+                    session,
+                    Wishes.of(instruction),
+                    more,
+                    key=name,
+                    within=within,
+                )
+        seen = await self._in_words(messages)
         rows = [
-            row_of(message, scope, session, memory_id(user_id, key, position), position, attached, expiry)
+            row_of(message, scope, session, memory_id(user_id, name, position), position, attached, expiry)
             for position, message in enumerate(seen)
         ]
-        if not rows:
+        if not rows and within is None:
             return []
-        prepared = await _started(self._saver).found_by(rows)
+        prepared = await _started(self._saver).found_by(rows) if rows else []
         with said_in_time():
             async with self._connection() as connection, connection.transaction():
+                if within is not None:
+                    await outbox.hold_owner(connection, user_id)
+                    await within(connection)
                 await pgstore.insert(connection, prepared, self._number)
         _started(self._searcher).forget(user_id)
         return rows
@@ -370,6 +395,56 @@ class MemoryEngine(KnowsThings):
         self._reads.count(scope, found)
         return found
 
+    async def search_by_agent(
+        self,
+        query: str,
+        *,
+        agent_id: str,
+        top_k: int = 20,
+        filters: Filters = None,
+        threshold: float | None = None,
+        vector_timeout_s: float | None = None,
+    ) -> list[FoundMemory]:
+        """The same among what one agent heard, whoever it is about; nothing that was granted to it is among that.
+
+        It is one statement over all memories of this agent. Owners of mem0's table whom nobody has asked for yet are
+        not among them.
+        """
+        asked, limit = checked_query(query), checked_limit(top_k, _FOUND_MAX)
+        search = partial(
+            _started(self._searcher).search_by_agent,
+            asked,
+            checked_id("agent_id", agent_id),
+            filters=None if filters is None else parse_filter(filters),
+            threshold=checked_threshold(threshold),
+            vector_timeout_s=vector_timeout_s,
+        )
+        return await reranked(self._reranker, asked, limit, lambda most: search(top_k=most))
+
+    async def list_by_agent(
+        self, *, agent_id: str, filters: Filters = None, top_k: int = 100, cursor: str | None = None
+    ) -> list[StoredMemory]:
+        """What one agent heard, whoever it is about, the newest first; with `cursor_of` the last one, those behind it.
+
+        The same is shown of each owner as by `get_all`.
+        """
+        wanted, limit, after = parse_filter(filters), checked_limit(top_k, _LISTED_MAX), checked_cursor(cursor)
+        async with self._connection() as connection:
+            return await listing.page_of_agent(
+                connection, checked_id("agent_id", agent_id), wanted, after=after, limit=limit
+            )
+
+    async def owner_of(self, id: str | uuid.UUID) -> str | None:
+        """Whose memory this is, or was before it was deleted; None if nobody has or had one with this id.
+
+        For whoever knows an id and nothing else, and may be told.
+        """
+        known = memory_uuid(id)
+        if known is None:
+            return None
+        async with self._connection() as connection:
+            return await listing.owner_of(connection, known)
+
     def recalled(self, found: Sequence[FoundMemory], *, user_id: str) -> None:
         """These were used as an answer, and so they fade later. It is written down in the background."""
         qualities = ((one.memory.id, _quality(one)) for one in found)
@@ -411,6 +486,7 @@ class MemoryEngine(KnowsThings):
         user_id: str,
         text: str | None = None,
         metadata: Mapping[str, Any] | None = None,
+        within: Within | None = None,
     ) -> StoredMemory:
         """Give a memory another text, found by its own words from then on. Metadata is merged: None takes a name away.
 
@@ -418,7 +494,7 @@ class MemoryEngine(KnowsThings):
         """
         scope, known = Scope(user_id), known_uuid(id)
         await self._meet(scope)
-        return await _started(self._editor).update(scope, known, text, metadata)
+        return await _started(self._editor).update(scope, known, text, metadata, within)
 
     async def pin(self, id: str | uuid.UUID, *, user_id: str, pinned: bool = True) -> StoredMemory:
         """Let a memory never be forgotten by itself, or let it fade again; a `MemoryNotFoundError` if there is none."""
@@ -426,17 +502,27 @@ class MemoryEngine(KnowsThings):
         await self._meet(scope)
         return await _started(self._editor).pin(scope, known, pinned)
 
-    async def delete(self, id: str | uuid.UUID, *, user_id: str) -> None:
+    async def delete(self, id: str | uuid.UUID, *, user_id: str, within: Within | None = None) -> None:
         """Delete one memory; a `MemoryNotFoundError` if this owner has none with this id."""
         scope, known = Scope(user_id), known_uuid(id)
         await self._meet(scope)
-        await _started(self._editor).delete(scope, known)
+        await _started(self._editor).delete(scope, known, within)
 
-    async def delete_all(self, *, user_id: str, agent_id: str | None = None, run_id: str | None = None) -> int:
-        """Delete this owner's memories, and what waits to become some. Returns how many memories there were."""
+    async def delete_all(
+        self,
+        *,
+        user_id: str,
+        agent_id: str | None = None,
+        run_id: str | None = None,
+        within: Within | None = None,
+    ) -> int:
+        """Delete this owner's memories, and what waits to become some. Returns how many memories there were.
+
+        With `within`, what was accepted and is not done yet stays (see accepting): some of it may have come later.
+        """
         scope = Scope(user_id, agent_id, run_id)
         await self._meet(scope)
-        return await _started(self._editor).delete_all(scope)
+        return await _started(self._editor).delete_all(scope, within)
 
     async def history(self, id: str | uuid.UUID, *, user_id: str) -> list[MemoryEvent]:
         """What became of a memory, the oldest first, even if it is deleted. Empty if this owner never had it."""

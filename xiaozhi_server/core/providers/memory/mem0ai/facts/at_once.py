@@ -10,6 +10,7 @@ from typing import Any
 from psycopg import AsyncConnection
 
 from ...base import SpokenMessage
+from ..accepting.accepted import Within
 from ..errors import NoModelError
 from ..metadata import merged
 from ..records import NewMemory
@@ -47,14 +48,24 @@ async def add_facts(
     session_id: str,
     wishes: Wishes,
     attached: Attached,
+    *,
+    key: str | None = None,
+    within: Within | None = None,
 ) -> list[MemoryChange]:
-    """What the model cannot read is kept as it was said."""
+    """What the model cannot read is kept as it was said. `within` runs first in the transaction that writes."""
     if not messages:
+        if within is not None:
+            async with connect() as connection, connection.transaction():
+                await outbox.hold_owner(connection, scope.user_id)
+                await within(connection)
         return []
-    entry = OutboxEntry(scope.user_id, uuid.uuid4().hex, scope.agent_id or "", session_id, tuple(messages), 1, wishes)
+    name = uuid.uuid4().hex if key is None else key
+    entry = OutboxEntry(scope.user_id, name, scope.agent_id or "", session_id, tuple(messages), 1, wishes)
     learned = _with(await saver.learn((entry,)), attached)
     async with connect() as connection, connection.transaction():
         await outbox.hold(connection, [(entry,)])
+        if within is not None:
+            await within(connection)
         await saver.write(connection, [(entry,)], [learned])
     saver.written([(entry,)])
     return changes_of(learned)

@@ -1,6 +1,6 @@
 """Searches an owner whose memories are not at hand: one statement brings what may be the answer, ranked as ever."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -26,7 +26,7 @@ Connection = AsyncConnection[Any]
 _NARROW = 60  # a search for few results still compares this many, so that words and meaning can both speak
 _WIDE = 240  # where the question has no word to go by, most of what is near are other questions
 _LINKED, _BEFORE, _AFTER, _LINKS, _STATE = range(owner_index.WIDTH, owner_index.WIDTH + 5)
-_OLDEST_S = 20 * 365 * 86400.0  # how far back a day without a year is looked for
+OLDEST_S = 20 * 365 * 86400.0  # how far back a day without a year is looked for
 # Looked up where the rows are: what is revoked is not read any more from the next statement on.
 _GRANTED = (
     "ARRAY(SELECT share.from_agent FROM memory_share AS share"
@@ -38,7 +38,7 @@ _SCOPE = (
 )
 _WAS_TRUE = f"(id = ANY (%(replaced)s::uuid[]) AND {Extent(replaced=True).sql()})"
 _PRESENT = composed("entry_present", mine=f"{_SCOPE} AND ({LIVES} OR {_WAS_TRUE})")
-_WHOLE = """json_build_object(
+WHOLE = """json_build_object(
            'size', (SELECT size FROM whole),
            'mean_length', (SELECT mean_length FROM whole),
            'frequency', (SELECT coalesce(json_object_agg(token, frequency), '{}') FROM seen)
@@ -54,7 +54,7 @@ class StatementSearch:
     async def search(self, connection: Connection, asked: Asked, limit: int) -> list[FoundMemory]:
         mine, values = condition(asked)
         tokens = asked.question.tokens
-        width = max(_NARROW if tokens else _WIDE, 2 * limit)
+        width = widths(asked, limit)
         parameters = (
             parameters_of(asked, self._source)
             | values
@@ -66,9 +66,7 @@ class StatementSearch:
             }
         )
         found = await fetched(connection, _statement(mine), parameters)
-        whole = found[_STATE]["whole"]
-        frequency = {int(token): int(count) for token, count in whole["frequency"].items()}
-        return ranked(found, asked, limit, Statistics(whole["size"], whole["mean_length"], frequency))
+        return ranked(found, asked, limit, statistics_in(state_of(found)))
 
 
 async def speakers_of(connection: Connection, user_id: str) -> list[str]:
@@ -93,7 +91,7 @@ async def present(
 @lru_cache(maxsize=64)
 def _statement(mine: str) -> bytes:
     chosen = composed("entry_chosen", mine=mine, held_from=HELD_FROM, held_to=HELD_TO)
-    return search_statement(chosen, mine, _WHOLE)
+    return search_statement(chosen, mine, WHOLE)
 
 
 def search_statement(chosen: bytes, mine: str, whole: str) -> bytes:
@@ -112,7 +110,7 @@ def condition(asked: Asked) -> tuple[str, dict[str, Any]]:
 
 
 def parameters_of(asked: Asked, source: Source) -> dict[str, Any]:
-    spans = asked.question.time.spans(asked.now_s - _OLDEST_S, asked.now_s, asked.now_s)
+    spans = asked.question.time.spans(asked.now_s - OLDEST_S, asked.now_s, asked.now_s)
     return {
         **scope_parameters(asked.scope),
         "vector": None if asked.vector is None else HalfVector(asked.vector),
@@ -146,15 +144,44 @@ async def fetched(
     return found
 
 
+def widths(asked: Asked, limit: int) -> int:
+    """How many of the best by words, and of the best by meaning, are compared."""
+    return max(_NARROW if asked.question.tokens else _WIDE, 2 * limit)
+
+
+def state_of(found: Sequence[Any]) -> Mapping[str, Any]:
+    """What was told beside the rows."""
+    state: Mapping[str, Any] = found[_STATE]
+    return state
+
+
+def statistics_in(state: Mapping[str, Any]) -> Statistics:
+    whole = state["whole"]
+    frequency = {int(token): int(count) for token, count in whole["frequency"].items()}
+    return Statistics(whole["size"], whole["mean_length"], frequency)
+
+
 def ranked(found: Sequence[Any], asked: Asked, limit: int, saved: Statistics) -> list[FoundMemory]:
     """The best of the rows that were fetched; `saved` are the statistics of all that could have been."""
-    index = owner_index.read(asked.scope.user_id, found, 0)
+    reach = asked.scope.reading(found[_STATE]["granted"])
+    return best_of(found, asked, limit, saved, lambda row: _is_asked(row, reach, asked.filter))
+
+
+def best_of(
+    found: Sequence[Any],
+    asked: Asked,
+    limit: int,
+    saved: Statistics,
+    is_asked: Callable[[StoredMemory], bool],
+    owners: Sequence[str] | None = None,
+) -> list[FoundMemory]:
+    """The same; `is_asked` tells it of what waits. `owners` are those of the rows where they are not all the scope's."""
+    index = owner_index.read(asked.scope.user_id, found, 0, owners)
     ids, before, after = (
         owner_rows.ids_in(sent) for sent in (owner_rows.sent_ids(found), found[_BEFORE], found[_AFTER])
     )
     links = links_of(ids, found[_LINKED] or (), before, after)
-    reach = asked.scope.reading(found[_STATE]["granted"])
-    index = with_waiting(index, found[_STATE]["unsaved"], 0, lambda row: _is_asked(row, reach, asked.filter))
+    index = with_waiting(index, found[_STATE]["unsaved"], 0, is_asked)
     features = replace(index.features, apart=apart(index, links))
     index = replace(index, features=features, links=links_in(found[_LINKS]))
     # The statement has chosen by agent, run and filter already.

@@ -158,9 +158,14 @@ def joined(parts: Sequence[OwnerIndex]) -> OwnerIndex:
     )
 
 
-def read(user_id: str, columns: Sequence[Any], dimensions: int) -> OwnerIndex:
-    """Saved rows, as a statement found them for COLUMNS; without dimensions, for COMPARED_COLUMNS."""
-    rows = owner_rows.read(user_id, columns)
+def read(
+    user_id: str, columns: Sequence[Any], dimensions: int, owners: Sequence[str] | None = None
+) -> OwnerIndex:
+    """Saved rows, as a statement found them for COLUMNS; without dimensions, for COMPARED_COLUMNS.
+
+    `owners` are those of the rows where they are not all of one.
+    """
+    rows = owner_rows.read(user_id, columns, owners)
     if not len(rows):
         return waiting(user_id, (), (), dimensions)
     lengths, words, vectors = columns[owner_rows.WIDTH : WIDTH]

@@ -56,6 +56,7 @@ class _About(NamedTuple):
     speaker: str | None
     subtype: str
     flag: str
+    owner: str = ""  # where it is another one than that of all rows
 
 
 class _Life(NamedTuple):
@@ -136,8 +137,11 @@ class OwnerRows:
 
     def sessions(self) -> npt.NDArray[np.int32]:
         """An ordinal for each session, -1 where a row belongs to none."""
-        ordinals: dict[str, int] = {"": -1}
-        found = [ordinals.setdefault(about.session_id, len(ordinals)) for about in self.about]
+        ordinals: dict[tuple[str, str], int] = {}
+        found = [
+            ordinals.setdefault((about.owner, about.session_id), len(ordinals)) if about.session_id else -1
+            for about in self.about
+        ]
         return np.array(found, np.int32)
 
     def scopes(self) -> tuple[tuple[tuple[str, str], ...], npt.NDArray[np.int32]]:
@@ -177,7 +181,7 @@ class OwnerRows:
         created_at = _EPOCH + timedelta(microseconds=created)
         return StoredMemory(
             UUID(int=id[0] << 64 | id[1]),
-            self.user_id,
+            about.owner or self.user_id,
             about.agent_id,
             about.run_id,
             about.session_id,
@@ -225,15 +229,16 @@ def ids_in(sent: bytes | None) -> list[Id]:
     return [(high, low) for high, low in pairs]
 
 
-def read(user_id: str, columns: Sequence[Any]) -> OwnerRows:
-    """What a statement found for COLUMNS."""
+def read(user_id: str, columns: Sequence[Any], owners: Sequence[str] | None = None) -> OwnerRows:
+    """What a statement found for COLUMNS. `owners` are those of the rows where they are not all this one's."""
     texts, positions, ids, created, updated = columns[_REST]
     if texts is None:  # no row at all
         return from_memories(user_id, ())
     known: dict[tuple[Any, ...], _About] = {}
+    told = columns[_ABOUT] if owners is None else (*columns[_ABOUT], owners)
     return OwnerRows(
         user_id,
-        [_shared(known, values) for values in zip(*columns[_ABOUT], strict=True)],
+        [_shared(known, values) for values in zip(*told, strict=True)],
         _lives(columns[_LIFE], len(texts)),
         texts,
         np.frombuffer(positions, ">i4").astype(np.int32),
@@ -246,16 +251,18 @@ def from_memories(user_id: str, memories: Sequence[StoredMemory]) -> OwnerRows:
     times = [(_microseconds(one.created_at), _microseconds(one.updated_at)) for one in memories]
     return OwnerRows(
         user_id,
-        [
-            _About(one.agent_id, one.run_id, one.session_id, one.role, one.speaker, one.subtype, one.flag)
-            for one in memories
-        ],
+        [_about(one, user_id) for one in memories],
         [_PLAIN_LIFE if one.metadata is None else _Life(one.metadata) for one in memories],
         [one.text for one in memories],
         np.array([one.position for one in memories], np.int32),
         np.frombuffer(b"".join(one.id.bytes for one in memories), ">u8").reshape(-1, 2).astype(np.uint64),
         np.array(times, np.int64).reshape(-1, 2),
     )
+
+
+def _about(one: StoredMemory, user_id: str) -> _About:
+    owner = "" if one.user_id == user_id else one.user_id
+    return _About(one.agent_id, one.run_id, one.session_id, one.role, one.speaker, one.subtype, one.flag, owner)
 
 
 def _shared(known: dict[tuple[Any, ...], _About], values: tuple[Any, ...]) -> _About:

@@ -15,12 +15,13 @@ from ..embedding.kept_vectors import KeptVectors
 from ..embedding.measured_floor import MeasuredFloor
 from ..filters import Filter
 from ..forgotten import MARK, Forgotten
-from ..recall.rank import question_of
+from ..recall.rank import Question, question_of
 from ..recall.things import Things
 from ..records import FoundMemory
 from ..rows.halfvec import rounded
 from ..rows.pgstore import reading
 from ..scope import Scope
+from .by_agent import ANYBODY, AgentSearch
 from .by_statement import StatementSearch, speakers_of
 from .changes import KEY_TOLD, ChangeHandlers, Changes
 from .extent import extent_of
@@ -81,6 +82,7 @@ class Searcher:
         self._floor = MeasuredFloor(embedder)
         source = Source(embedder_number, embedder.dimensions, options.unsaved_shown, options.index_page)
         self._statements = StatementSearch(source)
+        self._agents = AgentSearch(source)
         self._large = LargeOwners(pool, source, LargeOptions(rows_min=options.index_rows_max))
         self._loader = OwnerLoader(pool, executor, source, rows_max=int(options.index_rows_max * _MORE))
         cache = CacheOptions(size_bytes=options.index_cache_mb * 1024 * 1024, rows_many=options.index_rows_max)
@@ -150,8 +152,7 @@ class Searcher:
                 speakers, things, granted = await self._known(scope.user_id)
             else:
                 speakers, things, granted = index.speakers, index.things, index.granted
-            until, now_s = time.monotonic() + wait_s, time.time()
-            floor = self._floor.begin()
+            now_s = time.time()
             question = question_of(
                 text,
                 multilingual=self._embedder.multilingual,
@@ -162,12 +163,31 @@ class Searcher:
             )
             if question.to_embed != text:
                 not_this_one()
-            vector = await self._query_vector(question.to_embed, wait_s)
-        if floor is None:  # it was measured meanwhile: the first question shall not wait twice
-            floor = await self._floor.value(until - time.monotonic())
-        extent = extent_of(question, needed, now_s)
-        asked = Asked(replace(question, floor=floor), vector, scope, needed, now_s, extent)
+            asked = await self._asked(question, scope, needed, now_s, wait_s)
         return await self._found(index, asked, limit)
+
+    async def search_by_agent(
+        self,
+        query: str,
+        agent_id: str,
+        *,
+        top_k: int,
+        filters: Filter | None = None,
+        threshold: float | None = None,
+        vector_timeout_s: float | None = None,
+    ) -> list[FoundMemory]:
+        """The same among what one agent heard of everybody."""
+        text = query[:_LONGEST_QUERY].replace("\0", "").strip()
+        limit = min(top_k, _WIDEST)
+        if not text or limit < 1:
+            return []
+        wait_s, now_s = vector_timeout_s or self._options.vector_timeout_s, time.time()
+        question = question_of(text, multilingual=self._embedder.multilingual, now_s=now_s)
+        async with asyncio.timeout(self._options.timeout_s):
+            asked = await self._asked(question, ANYBODY, _needed(filters), now_s, wait_s)
+            async with reading(self._pool) as connection:
+                found = await self._agents.search(connection, agent_id, asked, limit)
+        return found if threshold is None else [one for one in found if one.score >= threshold]
 
     async def warm_up(self, nobody: Scope, *, vector_timeout_s: float) -> None:
         """Ask for somebody who has nothing, with a connection of the pool: the first to be asked for costs no more."""
@@ -227,6 +247,18 @@ class Searcher:
             return found
         async with reading(self._pool) as connection:
             return await self._statements.search(connection, asked, limit)
+
+    async def _asked(
+        self, question: Question, scope: Scope, needed: Filter | None, now_s: float, wait_s: float
+    ) -> Asked:
+        """The question with all that is compared."""
+        until = time.monotonic() + wait_s
+        floor = self._floor.begin()
+        vector = await self._query_vector(question.to_embed, wait_s)
+        if floor is None:  # it was measured meanwhile: the first question shall not wait twice
+            floor = await self._floor.value(until - time.monotonic())
+        extent = extent_of(question, needed, now_s)
+        return Asked(replace(question, floor=floor), vector, scope, needed, now_s, extent)
 
     async def _query_vector(self, query: str, timeout_s: float) -> Vectors | None:
         """None where the embedder fails or is too slow: words alone find most of what there is."""

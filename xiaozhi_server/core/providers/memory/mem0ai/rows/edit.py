@@ -9,6 +9,8 @@ from uuid import UUID
 from psycopg import AsyncConnection
 from psycopg.rows import dict_row
 
+from ..accepting import table as accepted
+from ..accepting.accepted import Within
 from ..errors import InvalidTextError, MemoryNotFoundError
 from ..message import LONGEST_TEXT, storable
 from ..metadata import checked_metadata, merged
@@ -35,7 +37,14 @@ class Editor:
         self._number = embedder_number
         self._changed = changed
 
-    async def update(self, scope: Scope, id: UUID, text: object, metadata: Mapping[str, Any] | None) -> StoredMemory:
+    async def update(
+        self,
+        scope: Scope,
+        id: UUID,
+        text: object,
+        metadata: Mapping[str, Any] | None,
+        within: Within | None = None,
+    ) -> StoredMemory:
         """Give a memory another text, other metadata, or both. A summary that still tells the old text goes."""
         new_text = None if text is None else checked_text(text)
         change = None if metadata is None else checked_metadata(metadata).value
@@ -43,6 +52,7 @@ class Editor:
             raise InvalidTextError("an update needs a text, metadata or both")
         found_by = await self._found_by(scope, id, new_text)
         async with self._connect() as connection, connection.transaction():
+            await _first(connection, within)
             old = existing(await listing.locked(connection, scope, id))
             new = replace(
                 old,
@@ -64,20 +74,27 @@ class Editor:
         self._changed(scope.user_id)
         return replace(old, pinned=pinned)
 
-    async def delete(self, scope: Scope, id: UUID) -> None:
+    async def delete(self, scope: Scope, id: UUID, within: Within | None = None) -> None:
         """What the memory had replaced holds again, and whom nothing is about any more is forgotten.
 
         With a summary goes what it stands for, and with a source the summary that tells it: the others are back.
         """
         async with self._connect() as connection, connection.transaction():
+            await _first(connection, within)
             await summaries.lock(connection, scope.user_id)
             if not await _delete(connection, scope, summaries.AT_ONE, {"id": id}):
                 raise MemoryNotFoundError
         self._changed(scope.user_id)
 
-    async def delete_all(self, scope: Scope) -> int:
-        """Delete what is in scope, and what waits to become some. Returns how many memories there were."""
+    async def delete_all(self, scope: Scope, within: Within | None = None) -> int:
+        """Delete what is in scope, and what waits to become some. Returns how many memories there were.
+
+        With `within`, whoever works off what was accepted knows what of that came before.
+        """
         async with self._connect() as connection, connection.transaction():
+            await _first(connection, within)
+            if within is None:
+                await accepted.forget(connection, scope.user_id, agent_id=scope.agent_id, run_id=scope.run_id)
             if scope.run_id is None:
                 # First the outbox: the worker holds an entry's row while it writes its memories.
                 await outbox.forget(connection, scope)
@@ -116,6 +133,11 @@ class Editor:
             await cursor.execute(statement("entry_update"), parameters)
             (row,) = await cursor.fetchall()
         return replace(new, updated_at=row["updated_at"])
+
+
+async def _first(connection: Connection, within: Within | None) -> None:
+    if within is not None:
+        await within(connection)
 
 
 async def _delete(connection: Connection, scope: Scope, which: str, parameters: dict[str, Any]) -> int:

@@ -51,16 +51,27 @@ async def page(
 
     None that has expired, and none that a summary stands for unless the filter asks for those.
     """
-    condition, parameters = wanted.sql()
-    which = f"{_NOT_EXPIRED} AND {condition}"
-    if "compressed_into" not in wanted.fields:
-        which += " AND compressed_into IS NULL"
-    if after is not None:
-        which += " AND (created_at, id) < (%(after_time)s::timestamptz, %(after_id)s::uuid)"
-        parameters |= {"after_time": after[0], "after_id": after[1]}
+    which, parameters = _which(wanted, after)
     return await _memories(
         connection, composed("entry_list", which=which), {**_of(scope), **parameters, "limit": limit}
     )
+
+
+async def page_of_agent(
+    connection: Connection, agent_id: str, wanted: Filter, *, after: Position | None, limit: int
+) -> list[StoredMemory]:
+    """The same of what one agent heard of everybody."""
+    which, parameters = _which(wanted, after)
+    return await _memories(
+        connection, composed("agent_list", which=which), {**parameters, "agent_id": agent_id, "limit": limit}
+    )
+
+
+async def owner_of(connection: Connection, id: UUID) -> str | None:
+    """Whose memory this is, or was before it was deleted."""
+    cursor = await connection.execute(statement("entry_owner"), {"id": id})
+    row = await cursor.fetchone()
+    return None if row is None else str(row[0])
 
 
 async def one(connection: Connection, scope: Scope, id: UUID) -> StoredMemory | None:
@@ -80,6 +91,17 @@ async def _memories(connection: Connection, query: bytes, parameters: Mapping[st
     async with connection.cursor(row_factory=dict_row) as cursor:
         await cursor.execute(query, parameters)
         return [memory_of(row) for row in await cursor.fetchall()]
+
+
+def _which(wanted: Filter, after: Position | None) -> tuple[str, dict[str, Any]]:
+    condition, parameters = wanted.sql()
+    which = f"{_NOT_EXPIRED} AND {condition}"
+    if "compressed_into" not in wanted.fields:
+        which += " AND compressed_into IS NULL"
+    if after is not None:
+        which += " AND (created_at, id) < (%(after_time)s::timestamptz, %(after_id)s::uuid)"
+        parameters |= {"after_time": after[0], "after_id": after[1]}
+    return which, parameters
 
 
 def _of(scope: Scope) -> dict[str, str | None]:

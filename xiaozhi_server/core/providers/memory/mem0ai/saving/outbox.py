@@ -120,6 +120,11 @@ async def hold(connection: Connection, batches: Sequence[Batch]) -> None:
     await connection.execute(_HOLD, ([batch[0].user_id for batch in batches],))
 
 
+async def hold_owner(connection: Connection, user_id: str) -> None:
+    """The same for one of whom nothing waits."""
+    await connection.execute(_HOLD, ([user_id],))
+
+
 async def settle(connection: Connection, batch: Batch) -> bool:
     """Mark as done in the transaction that saves the memories; False if the batch is not all ours any more."""
     return bool(await _rows(connection, "outbox_settle", _own(batch)))

@@ -38,7 +38,7 @@ ON CONFLICT (owner) DO UPDATE SET forgotten_at = excluded.forgotten_at
 _TELL = "SELECT pg_notify('memory_changed', left(%(user_id)s, 1000) || E'\\t' || %(mark)s)"
 # What waits comes first, then what others refer to. The history follows the memories: who deletes one of them at the
 # same time leaves its text there.
-_FIRST = ("memory_outbox", "memory_entry", "memory_thing")
+_FIRST = ("memory_outbox", "memory_accepted", "memory_entry", "memory_thing")
 
 
 class StillTalkingError(MemoryInputError):
