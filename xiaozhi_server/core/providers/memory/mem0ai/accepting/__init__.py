@@ -1,1 +1,1 @@
-"""Writes that were accepted and are done later: written down before they are promised, done once, in order, or given up."""
+"""Writes that were accepted and are done later: written down before they are promised, done once and in order."""

@@ -1,4 +1,4 @@
-"""What may be accepted: what is wrong is told now, while somebody listens, and nothing that has no name here is kept."""
+"""What may be accepted: what is wrong is told while somebody listens, and only what has a name here is kept."""
 
 import json
 import uuid

@@ -1,4 +1,4 @@
-"""The journal in a file of its own, for memories that lie in no PostgreSQL: SQLite, whose calls block, in one thread."""
+"""The journal in a file of its own, for memories that lie in no PostgreSQL. SQLite blocks, so it has a thread."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence

@@ -37,22 +37,40 @@ CREATE INDEX IF NOT EXISTS accepted_next ON accepted (user_id, seq) WHERE state 
 """
 # A write that is promised has reached the disk; of what is deleted no text stays in the file.
 _SETTINGS = ("journal_mode = WAL", "synchronous = FULL", "secure_delete = ON", "temp_store = MEMORY")
-_COLUMNS = "id, operation, user_id, arguments, accepted_at, attempts"
 _PUT = """
 INSERT INTO accepted (id, operation, user_id, arguments, accepted_at, attempts, state, error)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
 """
 _WAITING = "SELECT count(*) FROM accepted WHERE state = 'waiting'"
-_CLAIM = f"""
+_CLAIM = """
 UPDATE accepted SET attempts = attempts + 1, due_at = :until
 WHERE seq IN (
     SELECT head.seq FROM (SELECT min(seq) AS seq FROM accepted WHERE state = 'waiting' GROUP BY user_id) AS head
     JOIN accepted AS due ON due.seq = head.seq
     WHERE due.due_at <= :now ORDER BY head.seq LIMIT :limit
 )
-RETURNING {_COLUMNS}
+RETURNING id, operation, user_id, arguments, accepted_at, attempts
 """
-_OURS = "id = ? AND state = 'waiting' AND attempts = ?"
+# As long as it is ours: nobody else has taken it over, and it was not dropped.
+_RENEW = "UPDATE accepted SET due_at = ? WHERE id = ? AND state = 'waiting' AND attempts = ?"
+_SETTLE = "DELETE FROM accepted WHERE id = ? AND state = 'waiting' AND attempts = ?"
+_POSTPONE = "UPDATE accepted SET due_at = ?, error = ? WHERE id = ? AND state = 'waiting' AND attempts = ?"
+_RELEASE = "UPDATE accepted SET due_at = 0, attempts = attempts - 1 WHERE id = ? AND state = 'waiting' AND attempts = ?"
+_GIVE_UP = "UPDATE accepted SET state = 'dead', error = ? WHERE id = ? AND state = 'waiting' AND attempts = ?"
+_DEAD = """
+SELECT id, operation, user_id, arguments, accepted_at, attempts, coalesce(error, '')
+FROM accepted
+WHERE state = 'dead' AND (:user_id IS NULL OR user_id = :user_id)
+ORDER BY seq
+LIMIT :limit
+"""
+_REPLAY = """
+UPDATE accepted SET state = 'waiting', attempts = 0, error = NULL, due_at = 0
+WHERE state = 'dead' AND (:user_id IS NULL OR user_id = :user_id) AND (:id IS NULL OR id = :id)
+"""
+_ALL = """
+SELECT id, operation, user_id, arguments, accepted_at, attempts, state, error FROM accepted NOT INDEXED ORDER BY seq
+"""
 _FORGET = """
 DELETE FROM accepted
 WHERE user_id = :user_id AND operation = 'add'
@@ -96,48 +114,32 @@ class JournalFile:
     def renew(self, writes: Sequence[Accepted], *, lease_s: float) -> None:
         until = self._clock() + lease_s
         with self._writing() as database:
-            ours = [(until, str(write.id), write.attempts) for write in writes]
-            database.executemany(f"UPDATE accepted SET due_at = ? WHERE {_OURS}", ours)
+            database.executemany(_RENEW, [(until, *_own(write)) for write in writes])
 
     def settle(self, write: Accepted) -> None:
         with self._writing() as database:
-            database.execute(f"DELETE FROM accepted WHERE {_OURS}", (str(write.id), write.attempts))
+            database.execute(_SETTLE, _own(write))
 
     def postpone(self, write: Accepted, *, pause_s: float, error: str) -> None:
         with self._writing() as database:
-            database.execute(
-                f"UPDATE accepted SET due_at = ?, error = ? WHERE {_OURS}",
-                (self._clock() + pause_s, error, str(write.id), write.attempts),
-            )
+            database.execute(_POSTPONE, (self._clock() + pause_s, error, *_own(write)))
 
     def release(self, write: Accepted) -> None:
         with self._writing() as database:
-            database.execute(
-                f"UPDATE accepted SET due_at = 0, attempts = attempts - 1 WHERE {_OURS}",
-                (str(write.id), write.attempts),
-            )
+            database.execute(_RELEASE, _own(write))
 
     def give_up(self, write: Accepted, *, error: str) -> None:
         with self._writing() as database:
-            database.execute(
-                f"UPDATE accepted SET state = 'dead', error = ? WHERE {_OURS}", (error, str(write.id), write.attempts)
-            )
+            database.execute(_GIVE_UP, (error, *_own(write)))
 
     def dead(self, user_id: str | None, *, limit: int) -> list[DeadWrite]:
-        rows = self._database().execute(
-            f"SELECT {_COLUMNS}, coalesce(error, '') FROM accepted"
-            " WHERE state = 'dead' AND (:user_id IS NULL OR user_id = :user_id) ORDER BY seq LIMIT :limit",
-            {"user_id": user_id, "limit": limit},
-        )
+        rows = self._database().execute(_DEAD, {"user_id": user_id, "limit": limit})
         return [DeadWrite(_accepted(row), row[-1]) for row in rows.fetchall()]
 
     def replay(self, user_id: str | None, *, id: UUID | None) -> int:
+        named = {"user_id": user_id, "id": None if id is None else str(id)}
         with self._writing() as database:
-            return database.execute(
-                "UPDATE accepted SET state = 'waiting', attempts = 0, error = NULL, due_at = 0"
-                " WHERE state = 'dead' AND (:user_id IS NULL OR user_id = :user_id) AND (:id IS NULL OR id = :id)",
-                {"user_id": user_id, "id": None if id is None else str(id)},
-            ).rowcount
+            return database.execute(_REPLAY, named).rowcount
 
     def forget(self, user_id: str, *, agent_id: str | None, run_id: str | None, before: UUID | None) -> int:
         scope = {"user_id": user_id, "agent_id": agent_id, "run_id": run_id}
@@ -247,7 +249,7 @@ def _readable(torn: Path) -> list[tuple[Any, ...]]:
     rows: list[tuple[Any, ...]] = []
     try:
         with closing(sqlite3.connect(torn, timeout=_PATIENCE_S, isolation_level=None)) as database:
-            for row in database.execute(f"SELECT {_COLUMNS}, state, error FROM accepted NOT INDEXED ORDER BY seq"):
+            for row in database.execute(_ALL):
                 _accepted(row)
                 rows.append(row)
     except (sqlite3.DatabaseError, ValueError, TypeError):
@@ -259,6 +261,10 @@ def _number(database: sqlite3.Connection, query: str) -> int:
     return int(database.execute(query).fetchone()[0])
 
 
+def _own(write: Accepted) -> tuple[str, int]:
+    return str(write.id), write.attempts
+
+
 def _row(write: Accepted) -> tuple[Any, ...]:
     arguments = json.dumps(write.arguments, ensure_ascii=False)
     return str(write.id), write.operation, write.user_id, arguments, write.accepted_at.isoformat(), 0, "waiting", None
@@ -266,6 +272,4 @@ def _row(write: Accepted) -> tuple[Any, ...]:
 
 def _accepted(row: Sequence[Any]) -> Accepted:
     id, operation, user_id, arguments, accepted_at, attempts = row[:6]
-    return Accepted(
-        UUID(id), operation, user_id, json.loads(arguments), datetime.fromisoformat(accepted_at), attempts
-    )
+    return Accepted(UUID(id), operation, user_id, json.loads(arguments), datetime.fromisoformat(accepted_at), attempts)

@@ -113,6 +113,4 @@ def _own(write: Accepted) -> dict[str, Any]:
 
 
 def _accepted(row: DictRow) -> Accepted:
-    return Accepted(
-        row["id"], row["operation"], row["user_id"], row["arguments"], row["accepted_at"], row["attempts"]
-    )
+    return Accepted(row["id"], row["operation"], row["user_id"], row["arguments"], row["accepted_at"], row["attempts"])

@@ -1,6 +1,6 @@
 """Does what was accepted: one per process, woken by every acceptance, patient with failures.
 
-Several processes may work off the same journal where that can be shared. An owner's writes are done one after the other.
+Several processes may work off one journal where that can be shared. An owner's writes are done one after the other.
 """
 
 import asyncio

@@ -41,7 +41,9 @@ class AgentSearch:
             text, of_filter = asked.filter.sql()
             mine, values = f"{mine} AND ({text})", values | dict(of_filter)
         # Planned anew each time: agents have heard anything from nothing to nearly everything.
-        found = await fetched(connection, _statement(mine), self._parameters(agent_id, asked, limit) | values, prepare=False)
+        found = await fetched(
+            connection, _statement(mine), self._parameters(agent_id, asked, limit) | values, prepare=False
+        )
 
         def is_asked(row: StoredMemory) -> bool:
             return row.agent_id == agent_id and (asked.filter is None or asked.filter.matches(row))

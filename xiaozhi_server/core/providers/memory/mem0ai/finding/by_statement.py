@@ -175,7 +175,7 @@ def best_of(
     is_asked: Callable[[StoredMemory], bool],
     owners: Sequence[str] | None = None,
 ) -> list[FoundMemory]:
-    """The same; `is_asked` tells it of what waits. `owners` are those of the rows where they are not all the scope's."""
+    """The same; `is_asked` tells it of what waits. `owners` are those of the rows where they are not all of one."""
     index = owner_index.read(asked.scope.user_id, found, 0, owners)
     ids, before, after = (
         owner_rows.ids_in(sent) for sent in (owner_rows.sent_ids(found), found[_BEFORE], found[_AFTER])

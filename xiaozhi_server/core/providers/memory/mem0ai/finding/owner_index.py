@@ -158,9 +158,7 @@ def joined(parts: Sequence[OwnerIndex]) -> OwnerIndex:
     )
 
 
-def read(
-    user_id: str, columns: Sequence[Any], dimensions: int, owners: Sequence[str] | None = None
-) -> OwnerIndex:
+def read(user_id: str, columns: Sequence[Any], dimensions: int, owners: Sequence[str] | None = None) -> OwnerIndex:
     """Saved rows, as a statement found them for COLUMNS; without dimensions, for COMPARED_COLUMNS.
 
     `owners` are those of the rows where they are not all of one.
