@@ -1,4 +1,4 @@
-"""A process that accepts writes, does them, and is killed at the step that its arguments name (see test_accepted_kill.py).
+"""A process that accepts writes, does them, and is killed at the step that its arguments name.
 
 `postgres` and `file`: where they are written down. `facts`: a stand-in for a model makes facts of them.
 """
