@@ -48,6 +48,7 @@ from .embedding.measured_floor import MeasuredFloor
 from .errors import MemoryInputError, NoModelError
 from .facts.at_once import Attached, add_facts, learning
 from .facts.learned import MemoryChange
+from .facts.once import Talk, Within, learn_once
 from .filters import Filter
 from .filters import parse as parse_filter
 from .finding import by_statement
@@ -344,6 +345,28 @@ class MemoryEngine(KnowsThings):
                 await pgstore.insert(connection, prepared, self._number)
         _started(self._searcher).forget(user_id)
         return rows
+
+    async def learn(
+        self,
+        talks: Sequence[Talk],
+        *,
+        user_id: str,
+        agent_id: str,
+        key: str,
+        subtype: str = "",
+        metadata: Mapping[str, Any] | None = None,
+        instruction: Wishes | str | None = None,
+        within: Within | None = None,
+    ) -> list[MemoryChange]:
+        """Make facts of talks that are kept elsewhere: all of them, or an error where the model or the database fails.
+
+        `within` runs in the transaction that writes the memories, also where there are none; what it raises undoes all.
+        """
+        scope, saver = Scope(user_id, agent_id), learning(_started(self._outbox_saver))
+        attached = None if metadata is None else checked_metadata(metadata).value
+        more, wishes = Attached(metadata=attached, subtype=subtype), Wishes.of(instruction)
+        with said_in_time():
+            return await learn_once(saver, self._connection, talks, scope, key, wishes, more, within)
 
     async def _in_words(self, messages: Sequence[AnyMessage]) -> list[SpokenMessage]:
         seen = with_seen_images(checked_messages(messages), sees=self._describer is not None)

@@ -74,12 +74,14 @@ class SelfHosted:
     """Start the engine, and stop it before you close what it stands on.
 
     `is_embedded`: a question asks nobody but our own database and model, so little time is enough for it.
+    `model` is the language model for other questions, where one is set up.
     """
 
     engine: MemoryEngine | OtherStoreEngine
     embedder: Embedder
     is_embedded: bool
     close: Callable[[], Awaitable[None]]
+    model: Mem0Model | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +114,8 @@ async def open_self_hosted(
         opening = _Opening(parts, config.get(ADOPT) or {}, around, _fitting(options or SelfHostedOptions()), opened)
         embedder = await opening.embedder()
         engine = await opening.engine(embedder)
-        return SelfHosted(engine, embedder, _is_embedded(parts), opened.pop_all().aclose)
+        model = await opening.asks()
+        return SelfHosted(engine, embedder, _is_embedded(parts), opened.pop_all().aclose, model)
 
 
 def _is_embedded(parts: Mapping[str, Part]) -> bool:
@@ -174,11 +177,7 @@ class _Opening:
     async def _own_engine(self, embedder: Embedder, reranker: Reranker | None) -> MemoryEngine:
         around, options = self._around, self._options
         make_saver: MakeSaver | None = None
-        model: Mem0Model | None = None
         if "llm" in self._parts:
-            model = Mem0Model(
-                self._bridge, await self._model(self._parts["llm"]), options.extraction.timeout_s, around.observer
-            )
             extractor = await self._extractor(embedder)
 
             def make_saver(verbatim: VerbatimSaver) -> ExtractingSaver:
@@ -191,12 +190,19 @@ class _Opening:
             options.engine,
             observer=around.observer,
             make_saver=make_saver,
-            model=model,
+            model=await self.asks(),
             reranker=reranker,
             rules=around.rules,
             adopted=await self._adopted(),
             describer=await self._describer(),
         )
+
+    async def asks(self) -> Mem0Model | None:
+        """The language model for questions of ours."""
+        if "llm" not in self._parts:
+            return None
+        timeout_s, observer = self._options.extraction.timeout_s, self._around.observer
+        return Mem0Model(self._bridge, await self._model(self._parts["llm"]), timeout_s, observer)
 
     async def _adopted(self) -> AdoptedTable | None:
         if not self._adopt:

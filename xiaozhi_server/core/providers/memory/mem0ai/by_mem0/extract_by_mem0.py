@@ -69,6 +69,10 @@ class ExtractionOptions:
         return min(_LONGEST_ANSWER_TOKENS, int(self.context_tokens * _ANSWER_SHARE))
 
 
+class NothingFoundError(ModelFailedError):
+    """The model has read a talk in which something was told, and found nothing in it."""
+
+
 class Extractor(Protocol):
     """Makes changes of a memory out of a batch, with words and vectors."""
 
@@ -128,7 +132,7 @@ class Mem0Extractor:
             learner.take(Part(request, added.answer, added.verdict, added.vectors, await known.near(texts)))
             left = rest
         if not facts and any(message.role == "user" and tells(message.content) for message in learner.messages):
-            raise ModelFailedError("the model found nothing where something was told")
+            raise NothingFoundError("the model found nothing where something was told")
         learned = learner.learned()
         self._observer.facts_made(learned.counts() | {"repaired": repaired})
         return learned
@@ -216,6 +220,9 @@ class ExtractingSaver:
     async def learn(self, batch: Batch) -> Learned:
         return await extracted_at_once(self._extractor, batch, self._attempts, self._word_for_word)
 
+    async def facts(self, batch: Batch) -> Learned:
+        return await facts_alone(self._extractor, batch)
+
     async def write(
         self, connection: AsyncConnection[Any], batches: Sequence[Batch], prepared: Sequence[Learned]
     ) -> None:
@@ -266,6 +273,19 @@ async def extracted_at_once(
     except _MODEL_FAILURES:
         last = tuple(replace(entry, attempts=attempts) for entry in batch)
         return await extracted(extractor, last, attempts, word_for_word)
+
+
+async def facts_alone(extractor: Extractor, batch: Batch) -> Learned:
+    """Nothing as it was said. Of a single talk the model is believed that finds little or nothing in it."""
+    try:
+        learned = await extractor.extract(batch)
+    except NothingFoundError:
+        if len(batch) > 1:
+            raise
+        return Learned()
+    if not learned.is_whole and len(batch) > 1:
+        raise ModelFailedError("what the model found is not all")
+    return learned
 
 
 def _room(tokens: int, batch: Batch) -> Room:

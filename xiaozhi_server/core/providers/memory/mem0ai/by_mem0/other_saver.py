@@ -14,7 +14,7 @@ from ..saving.saver import BatchPolicy, Search
 from ..saving.verbatim import rows_of
 from ..scope import Scope
 from ..statements import statement
-from .extract_by_mem0 import ExtractionOptions, Extractor, extracted, extracted_at_once, policy_of
+from .extract_by_mem0 import ExtractionOptions, Extractor, extracted, extracted_at_once, facts_alone, policy_of
 from .other_store import OtherStore
 
 _MOST_OF_A_BATCH = 1000
@@ -45,6 +45,10 @@ class OtherSaver:
     async def learn(self, batch: Batch) -> Learned:
         assert self._extractor is not None
         return await extracted_at_once(self._extractor, batch, self._attempts, self._word_for_word)
+
+    async def facts(self, batch: Batch) -> Learned:
+        assert self._extractor is not None
+        return await facts_alone(self._extractor, batch)
 
     async def write(
         self, connection: AsyncConnection[Any], batches: Sequence[Batch], prepared: Sequence[Learned]

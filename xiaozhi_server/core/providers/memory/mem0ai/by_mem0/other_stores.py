@@ -24,6 +24,7 @@ from ..engine import LEDGER, EngineOptions, Filters
 from ..errors import InvalidTextError
 from ..facts.at_once import Attached, add_facts, learning
 from ..facts.learned import MemoryChange
+from ..facts.once import Talk, learn_once
 from ..filters import parse
 from ..forgotten import Forgotten
 from ..images import with_seen_images
@@ -201,6 +202,29 @@ class OtherStoreEngine:
         ]
         await self.store.insert(await self._saver.found_by(rows))
         return rows
+
+    async def learn(
+        self,
+        talks: Sequence[Talk],
+        *,
+        user_id: str,
+        agent_id: str,
+        key: str,
+        subtype: str = "",
+        metadata: Mapping[str, Any] | None = None,
+        instruction: Wishes | str | None = None,
+    ) -> list[MemoryChange]:
+        """Make facts of talks that are kept elsewhere, or an error. After a crash some of them may be there: `undo`."""
+        scope, saver = Scope(user_id, agent_id), learning(self._saver)
+        attached = None if metadata is None else without_taken_names(checked_metadata(metadata).value)
+        more = Attached(metadata=attached, subtype=subtype)
+        return await learn_once(saver, self._connection, talks, scope, key, Wishes.of(instruction), more)
+
+    async def undo(self, key: str, *, user_id: str) -> int:
+        """Delete what `learn` wrote under this key. Returns how many memories there were."""
+        left = await self.store.listed(Scope(user_id), limit=_FOUND_MAX, batch=key)
+        await self.store.delete(left)
+        return len(left)
 
     async def search(
         self,

@@ -26,11 +26,12 @@ Connect = Callable[[], AbstractAsyncContextManager[AsyncConnection[Any]]]
 
 @dataclass(frozen=True, slots=True)
 class Attached:
-    """What the caller wants to stand with every fact."""
+    """What the caller wants to stand with every fact. `subtype`: what all of them are, whatever the model says."""
 
     run_id: str = ""
     metadata: Mapping[str, Any] | None = None
     expires_at: datetime | None = None
+    subtype: str = ""
 
 
 def learning(saver: object) -> Learns:
@@ -61,7 +62,7 @@ async def add_facts(
         return []
     name = uuid.uuid4().hex if key is None else key
     entry = OutboxEntry(scope.user_id, name, scope.agent_id or "", session_id, tuple(messages), 1, wishes)
-    learned = _with(await saver.learn((entry,)), attached)
+    learned = with_attached(await saver.learn((entry,)), attached)
     async with connect() as connection, connection.transaction():
         await outbox.hold(connection, [(entry,)])
         if within is not None:
@@ -71,11 +72,13 @@ async def add_facts(
     return changes_of(learned)
 
 
-def _with(learned: Learned, attached: Attached) -> Learned:
+def with_attached(learned: Learned, attached: Attached) -> Learned:
     def added(row: NewMemory) -> NewMemory:
         memory = replace(row.memory, run_id=attached.run_id, expires_at=attached.expires_at)
         if attached.metadata is not None:
             memory = replace(memory, metadata=merged(attached.metadata, memory.metadata or {}))
+        if attached.subtype:
+            memory = replace(memory, subtype=attached.subtype)
         return replace(row, memory=memory)
 
     again = tuple(replace(one, new=added(one.new)) for one in learned.again)
