@@ -103,7 +103,7 @@ class World:
 
     async def done(self, task_id: str) -> dict[str, Any]:
         async with asyncio.timeout(30):
-            while (status := await self.longterm.status(task_id))["task_status"] == "running":
+            while (status := await self.longterm.status(task_id))["task_status"] == "running":  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
         return status
 

@@ -48,7 +48,7 @@ from .embedding.measured_floor import MeasuredFloor
 from .errors import MemoryInputError, NoModelError
 from .facts.at_once import Attached, add_facts, learning
 from .facts.learned import MemoryChange
-from .facts.once import Talk, Within, learn_once
+from .facts.once import Talk, learn_once
 from .filters import Filter
 from .filters import parse as parse_filter
 from .finding import by_statement

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from ..facts.learned import MemoryChange
 from ..accepting.accepted import Within
+from ..facts.learned import MemoryChange
 from ..facts.once import Talk
 from ..wishes import Wishes
 from .classify import Subtype
