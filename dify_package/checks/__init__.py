@@ -64,10 +64,11 @@ def check(package: Package, python: Path | None = None) -> list[Finding]:
     checks = dict(CHECKS)
     if python is not None:
         checks[REGISTRATION] = lambda given: sdk_registers_it(given, python)
-    return [Finding(name, _problems(rule, package)) for name, rule in checks.items()]
+    return [Finding(name, problems(rule, package)) for name, rule in checks.items()]
 
 
-def _problems(rule: Check, package: Package) -> tuple[str, ...]:
+def problems(rule: Check, package: Package) -> tuple[str, ...]:
+    """What one check says; also that it cannot be made."""
     found: list[str] = []
     try:
         found.extend(rule(package))

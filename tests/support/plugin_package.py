@@ -9,6 +9,7 @@ import yaml
 
 from dify_package.archive import packed
 from dify_package.contents import collect
+from dify_package.package import Package, read_package
 
 Files = dict[str, bytes]
 Spoil = Callable[[Files], None]
@@ -24,10 +25,15 @@ def plugin_files() -> Files:
     return dict(_collected())
 
 
-def spoiled(spoil: Spoil) -> bytes:
+@cache
+def whole_package() -> Package:
+    return read_package(packed(_collected()))
+
+
+def spoiled(spoil: Spoil) -> Package:
     files = plugin_files()
     spoil(files)
-    return packed(dict(sorted(files.items(), key=lambda file: file[0].encode())))
+    return read_package(packed(dict(sorted(files.items(), key=lambda file: file[0].encode())), level=0))
 
 
 def without(*paths: str) -> Spoil:
