@@ -13,7 +13,7 @@ help:
 	@echo "make test    every test; make check: format, lint, types, arrows, unit tests"
 	@echo "make bench   how soon devices hear an answer, and what it costs (ARGS=... for one case, JSON, a profile)"
 	@echo "make bench-memory  how much memory finds, and how fast (DATA=dialogues.json, ARGS=... for one case)"
-	@echo "make plugin  the Dify plugin as dist/mem0-VERSION.difypkg, checked"
+	@echo "make plugin  the Dify plugin as dist/mem0-VERSION.difypkg, checked (WITH=milvus for Milvus's client)"
 	@echo "make fuzz    look for inputs that break a promise (FUZZ_SECONDS=60 a target; Linux)"
 	@echo "make lock    resolve requirements*.in again, make lock-plugin the plugin's; make check-lock: wheels for every platform"
 
@@ -45,7 +45,7 @@ bench-memory: $(VENV)/.ready-dev
 	@$(BIN)/python -m bench.memory_speed --json memory-speed.json $(ARGS)
 
 plugin: $(VENV)/.ready
-	@$(BIN)/python -m dify_package build --out dist
+	@$(BIN)/python -m dify_package build --out dist $(if $(WITH),--with $(WITH)) --check
 
 $(VENV)/.ready: requirements.txt requirements-models.txt
 	@sh scripts/make_venv.sh "$(PYTHON)" "$(VENV)"

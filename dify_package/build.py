@@ -8,6 +8,7 @@ import yaml
 from .archive import packed
 from .checksum import checksum
 from .contents import MEMORY, PLUGIN, collect
+from .variant import as_variant
 
 MAX_BYTES = 2_000_000  # ours: a package is sent through a browser and kept in a database
 
@@ -16,9 +17,11 @@ class PackageTooLargeError(Exception):
     """Something came along that does not belong there."""
 
 
-def build(out_dir: Path, plugin: Path = PLUGIN, memory: Path = MEMORY) -> Path:
+def build(out_dir: Path, plugin: Path = PLUGIN, memory: Path = MEMORY, *, variant: str | None = None) -> Path:
     """`NAME-VERSION.difypkg` in `out_dir`; the same sources give the same bytes."""
     files = collect(plugin, memory)
+    if variant is not None:
+        files = as_variant(files, variant)
     data = packed(files)
     if len(data) > MAX_BYTES:
         raise PackageTooLargeError(f"{len(data):,} bytes, at most {MAX_BYTES:,}: {_largest(files)}")

@@ -9,11 +9,13 @@ from pathlib import Path
 
 from .archive import unpacked
 from .build import PackageTooLargeError, build, identifier
+from .checks import Finding
 from .contents import PLUGIN, ROOT
 from .pinning import with_pins
 from .rsa import KeyFileError, read_private_key, read_public_key
 from .signing import CATEGORIES, SignatureError, sign, verify
 from .validate import is_good, lines, validate
+from .variant import VARIANTS
 
 _FAILURES = (OSError, zipfile.BadZipFile, PackageTooLargeError, KeyFileError, SignatureError)
 
@@ -32,6 +34,8 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     building = commands.add_parser("build", help="make the package")
     building.add_argument("--out", type=Path, default=ROOT / "dist")
+    building.add_argument("--with", dest="variant", choices=VARIANTS, help="with this store's client, which is large")
+    building.add_argument("--check", action="store_true", help="and say what validate says")
     building.set_defaults(run=_build)
     validating = commands.add_parser("validate", help="would the daemon and the marketplace take it?")
     validating.add_argument("package", type=Path)
@@ -53,15 +57,18 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _build(options: argparse.Namespace) -> int:
-    path = build(options.out)
+    path = build(options.out, variant=options.variant)
     data = path.read_bytes()
     print(f"{path}  {len(data):,} bytes")
     print(identifier(unpacked(data)))
-    return 0
+    return _told(validate(path)) if options.check else 0
 
 
 def _validate(options: argparse.Namespace) -> int:
-    findings = validate(options.package, options.python)
+    return _told(validate(options.package, options.python))
+
+
+def _told(findings: list[Finding]) -> int:
     print("\n".join(lines(findings)))
     return 0 if is_good(findings) else 1
 

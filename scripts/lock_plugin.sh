@@ -3,6 +3,7 @@
 set -eu
 uv=$1
 python=$2
-"$uv" pip compile --quiet --upgrade --universal --python-version 3.12 --no-annotate --no-header --no-emit-index-url \
-    dify_plugin/requirements.in --output-file dify_plugin/requirements.txt
+compile="$uv pip compile --quiet --upgrade --universal --python-version 3.12 --no-annotate --no-header --no-emit-index-url"
+$compile dify_plugin/requirements.in --output-file dify_plugin/requirements.txt
+$compile dify_plugin/requirements-milvus.in --output-file dify_plugin/requirements-milvus.txt
 "$python" -m dify_package pin

@@ -30,7 +30,7 @@ def privacy_is_told(package: Package) -> Iterator[str]:
 
 
 def changes_are_told(package: Package) -> Iterator[str]:
-    version = str(package.manifest.get("version"))
+    version = str(package.manifest.get("version")).split("-")[0]
     if version not in package.text("CHANGELOG.md"):
         yield f"CHANGELOG.md: nothing about {version}"
     if not package.text("LICENSE").startswith("MIT License"):
