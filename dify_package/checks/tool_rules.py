@@ -39,7 +39,12 @@ _TYPES = (
     "object",
     "checkbox",
 )  # the daemon's and the SDK's; the SDK does not know date and date-range
-_DEFAULTS = {"string": str, "secret-input": str, "number": (int, float), "boolean": bool}
+_DEFAULTS: dict[str, tuple[type, ...]] = {
+    "string": (str,),
+    "secret-input": (str,),
+    "number": (int, float),
+    "boolean": (bool,),
+}
 _SHOWN_BY_DIFY = ("text", "json", "files")  # a variable must not have these names
 
 
@@ -97,7 +102,7 @@ def _default(kind: Any, parameter: Mapping[str, Any]) -> Iterator[str]:
     default = parameter.get("default")
     if default is None:
         return
-    wanted = _DEFAULTS.get(str(kind), object)
+    wanted = _DEFAULTS.get(str(kind), (object,))
     if not isinstance(default, wanted) or (kind == "number" and isinstance(default, bool)):
         yield f"default: {default!r} is no {kind}"
         return
