@@ -11,14 +11,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from psycopg import AsyncConnection
-from psycopg_pool import AsyncConnectionPool
 
 from ..embedding.embed import Embedder
 from ..facts.check import tells
 from ..facts.learn import Learner, Part
 from ..facts.learned import Learned
 from ..facts.parts import NoRoomError, Room
-from ..facts.read_things import latest, mentioned
+from ..facts.read_things import mentioned
 from ..facts.request import Line, Request
 from ..facts.sentences import sentences_of
 from ..facts.thing import KnownThing
@@ -26,18 +25,16 @@ from ..facts.write import write
 from ..flags import SUSPECT, UNEXTRACTED
 from ..observe import MemoryObserver
 from ..records import FoundMemory, NewMemory, StoredMemory
-from ..saving import outbox
 from ..saving.outbox import Batch
 from ..saving.saver import BatchPolicy, Search
 from ..saving.verbatim import VerbatimSaver, rows_of
 from ..scope import Scope
+from .beside import Known
 from .bridge import Mem0Bridge
 from .mem0_add import Added, ModelFailedError, PortEmbedding, TooLongError, add_by_mem0
 from .threads import ThreadsBusyError
 
 logger = logging.getLogger(__name__)
-
-Pool = AsyncConnectionPool[Any]
 
 _MODEL_FAILURES = (ModelFailedError, TimeoutError, ThreadsBusyError)
 _AROUND_THE_MODEL_S = 15.0  # for finding what is known already, and for the vectors of what is new
@@ -86,21 +83,21 @@ class Extractor(Protocol):
 
 
 class Mem0Extractor:
-    """`llm` is a model of mem0's."""
+    """`llm` is a model of mem0's. `beside` tells what is known besides the memories."""
 
     def __init__(
         self,
         bridge: Mem0Bridge,
         llm: Any,
         embedder: Embedder,
-        pool: Pool,
+        beside: Known,
         options: ExtractionOptions,
         observer: MemoryObserver,
     ) -> None:
         self._bridge = bridge
         self._llm = llm
         self._embedder = embedder
-        self._pool = pool
+        self._beside = beside
         self._options = options
         self._observer = observer
         self._search: Search | None = None
@@ -140,9 +137,8 @@ class Mem0Extractor:
     async def _known_to(self, batch: Batch) -> "_Known":
         assert self._search is not None
         scope = Scope(batch[0].user_id, batch[0].agent_id or None)
-        async with self._pool.connection() as connection:
-            entries = await outbox.unsaved(connection, scope, limit=_UNSAVED)
-            things = await latest(connection, batch[0].user_id, batch[0].agent_id)
+        entries = await self._beside.waiting(scope, limit=_UNSAVED)
+        things = await self._beside.things(batch[0].user_id, batch[0].agent_id)
         return _Known(self._search, batch, {row.id for entry in entries for row in rows_of(entry)}, things)
 
     async def _ask(self, request: Request) -> Added:

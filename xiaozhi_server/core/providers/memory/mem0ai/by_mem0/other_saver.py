@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 from psycopg import AsyncConnection
 
@@ -13,7 +13,8 @@ from ..saving.outbox import Batch
 from ..saving.saver import BatchPolicy, Search
 from ..saving.verbatim import rows_of
 from ..scope import Scope
-from ..statements import statement
+from .beside import Notes
+from .beside_postgres import PostgresNotes
 from .extract_by_mem0 import ExtractionOptions, Extractor, extracted, extracted_at_once, facts_alone, policy_of
 from .other_store import OtherStore
 
@@ -40,6 +41,9 @@ class OtherSaver:
     async def prepare(self, batches: Sequence[Batch]) -> list[Learned]:
         if self._extractor is None:
             return [Learned(tuple(await self._word_for_word(batch))) for batch in batches]
+        for batch in batches:
+            if batch[0].attempts > 1:
+                await self.clear(batch)  # else it would be taken for what is known, and then cleared away
         return [await extracted(self._extractor, batch, self._attempts, self._word_for_word) for batch in batches]
 
     async def learn(self, batch: Batch) -> Learned:
@@ -54,22 +58,25 @@ class OtherSaver:
         self, connection: AsyncConnection[Any], batches: Sequence[Batch], prepared: Sequence[Learned]
     ) -> None:
         """While the outbox's rows are ours: whoever forgets the owner meanwhile waits, and then deletes these too."""
+        await self.put(PostgresNotes(connection), batches, prepared)
+
+    async def put(self, notes: Notes, batches: Sequence[Batch], prepared: Sequence[Learned]) -> None:
         for batch, learned in zip(batches, prepared, strict=True):
             if batch[0].attempts > 1:
-                await self._clear(batch)
+                await self.clear(batch)
             await self._store.insert(learned.rows, batch[0].key)
-            await self.change(connection, learned)
+            await self.change(notes, learned)
 
-    async def change(self, connection: AsyncConnection[Any], learned: Learned) -> None:
+    async def change(self, notes: Notes, learned: Learned) -> None:
         """What was said again in more words gets those, what holds no more its end; the history is ours."""
         for again in learned.again:
             if again.is_longer:
-                await note(connection, again.old, "UPDATE", again.new.memory.text)
+                await notes.changed(again.old, "UPDATE", again.new.memory.text)
                 grown = replace(again.old, text=again.new.memory.text, updated_at=again.new.memory.created_at)
                 await self._store.replace(replace(again.new, memory=grown))
         for one in learned.replaced:
             ended = replace(one.old, valid_to=one.ended_at, superseded_by=one.by.id)
-            await note(connection, one.old, "SUPERSEDE", one.by.text)
+            await notes.changed(one.old, "SUPERSEDE", one.by.text)
             for row in await self.found_by([ended]):
                 await self._store.replace(row)
 
@@ -84,20 +91,8 @@ class OtherSaver:
     async def _word_for_word(self, batch: Batch) -> list[NewMemory]:
         return await self.found_by([row for entry in batch for row in rows_of(entry)])
 
-    async def _clear(self, batch: Batch) -> None:
+    async def clear(self, batch: Batch) -> None:
         """The batch may have been written before, together or one by one, by whoever died or lost the database."""
         scope = Scope(batch[0].user_id)
         for entry in batch:
             await self._store.delete(await self._store.listed(scope, limit=_MOST_OF_A_BATCH, batch=entry.key))
-
-
-async def note(
-    connection: AsyncConnection[Any],
-    old: StoredMemory,
-    event: Literal["UPDATE", "DELETE", "SUPERSEDE"],
-    new_text: str | None,
-) -> None:
-    """A line in our history of what is changed elsewhere."""
-    told = {"user_id": old.user_id, "id": old.id, "event": event, "old_text": old.text, "new_text": new_text}
-    about = {"role": old.role, "speaker": old.speaker, "created_at": old.created_at}
-    await connection.execute(statement("history_add"), {**told, **about})

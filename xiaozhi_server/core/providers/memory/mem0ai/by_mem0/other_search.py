@@ -7,9 +7,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import chain
-from typing import Any
-
-from psycopg_pool import AsyncConnectionPool
 
 from ..embedding.embed import Embedder, Vectors
 from ..embedding.measured_floor import MeasuredFloor
@@ -20,25 +17,25 @@ from ..recall.candidates import Candidate, Corpus, Ranked, rank
 from ..recall.rank import Question, question_of
 from ..recall.words import tokens_of
 from ..records import FoundMemory, StoredMemory
-from ..saving import outbox
 from ..saving.verbatim import rows_of
 from ..scope import Scope
-from ..sharing import shares
-from .other_store import OtherStore, StoreLimitError
+from .beside import Beside
+from .other_store import OfAgent, OtherStore, StoreLimitError, Whose
 
 logger = logging.getLogger(__name__)
 
 MOST_FILTERED = 2000  # a filter is checked here, so it must see every row that the store would have to check
 _FEWEST_FETCHED = 60
 
+# A memory and how near it is in meaning, where that is known.
+Near = tuple[StoredMemory, float | None]
+
 
 class OtherSearcher:
     """What is rare among an owner's words and what was said beside it is known of the fetched rows only."""
 
-    def __init__(
-        self, pool: AsyncConnectionPool[Any], store: OtherStore, embedder: Embedder, options: SearchOptions
-    ) -> None:
-        self._pool = pool
+    def __init__(self, beside: Beside, store: OtherStore, embedder: Embedder, options: SearchOptions) -> None:
+        self._beside = beside
         self._store = store
         self._embedder = embedder
         self._options = options
@@ -62,15 +59,58 @@ class OtherSearcher:
             return []
         async with asyncio.timeout(self._options.timeout_s):
             # The outbox first: an entry that moves meanwhile is then seen twice and not missed.
-            reach, waiting = await self._unsaved(scope)
-            wait_s = vector_timeout_s or self._options.vector_timeout_s
-            vector, floor = await self._query_vector(query, wait_s)
-            limit = max(_FEWEST_FETCHED, 4 * top_k) if wanted is None else MOST_FILTERED + 1
-            asked = (self._near(query, one, vector, limit) for one in reach.by_agent())
-            parts = await asyncio.gather(*asked)
-            if wanted is not None and any(len(part) >= limit for part in parts):
-                provider = self._store.provider
-                raise StoreLimitError(f"{provider} is searched with a filter among at most {MOST_FILTERED} memories")
+            reach, entries = await self._beside.found_by(scope, limit=self._options.unsaved_shown)
+            waiting: list[Near] = [(row, None) for entry in entries for row in rows_of(entry)]
+            return await self._found(
+                query,
+                reach.by_agent(),
+                waiting,
+                top_k=top_k,
+                wanted=wanted,
+                threshold=threshold,
+                wait_s=vector_timeout_s or self._options.vector_timeout_s,
+            )
+
+    async def search_by_agent(
+        self,
+        query: str,
+        agent: OfAgent,
+        *,
+        top_k: int,
+        wanted: Filter | None = None,
+        threshold: float | None = None,
+    ) -> list[FoundMemory]:
+        """What one agent heard, of whomever; what only waits to be saved is not among it."""
+        if not query or top_k < 1:
+            return []
+        async with asyncio.timeout(self._options.timeout_s):
+            return await self._found(
+                query,
+                [agent],
+                (),
+                top_k=top_k,
+                wanted=wanted,
+                threshold=threshold,
+                wait_s=self._options.vector_timeout_s,
+            )
+
+    async def _found(
+        self,
+        query: str,
+        asked: Sequence[Whose],
+        waiting: Sequence[Near],
+        *,
+        top_k: int,
+        wanted: Filter | None,
+        threshold: float | None,
+        wait_s: float,
+    ) -> list[FoundMemory]:
+        vector, floor = await self._query_vector(query, wait_s)
+        limit = max(_FEWEST_FETCHED, 4 * top_k) if wanted is None else MOST_FILTERED + 1
+        parts = await asyncio.gather(*(self._near(query, one, vector, limit) for one in asked))
+        if wanted is not None and any(len(part) >= limit for part in parts):
+            provider = self._store.provider
+            raise StoreLimitError(f"{provider} is searched with a filter among at most {MOST_FILTERED} memories")
         found = {memory.id: (memory, similarity) for memory, similarity in (*waiting, *chain.from_iterable(parts))}
         now = datetime.now(UTC)
         shown = [one for one in found.values() if _is_shown(one[0], wanted, now)]
@@ -78,26 +118,15 @@ class OtherSearcher:
         ranked = _ranked(question, shown)[:top_k]
         return [one for one in ranked if threshold is None or one.score >= threshold]
 
-    async def _near(
-        self, query: str, scope: Scope, vector: Vectors | None, limit: int
-    ) -> list[tuple[StoredMemory, float | None]]:
-        by_words = [(memory, None) for memory in await self._store.with_words(scope, query, limit=limit)]
+    async def _near(self, query: str, whose: Whose, vector: Vectors | None, limit: int) -> list[Near]:
+        by_words: list[Near] = [(memory, None) for memory in await self._store.with_words(whose, query, limit=limit)]
         if vector is None:
             # Some of what the owner has, in no order: better than nothing, for the ranking finds the words in it.
-            by_words += [(memory, None) for memory in await self._store.listed(scope, limit=limit)]
-            by_meaning: Sequence[tuple[StoredMemory, float | None]] = []
+            by_words += [(memory, None) for memory in await self._store.listed(whose, limit=limit)]
+            by_meaning: Sequence[Near] = []
         else:
-            by_meaning = await self._store.nearest(scope, vector, limit=limit)
+            by_meaning = await self._store.nearest(whose, vector, limit=limit)
         return list({memory.id: (memory, near) for memory, near in (*by_words, *by_meaning)}.values())
-
-    async def _unsaved(self, scope: Scope) -> tuple[Scope, list[tuple[StoredMemory, float | None]]]:
-        """With the scope as far as it reaches."""
-        async with self._pool.connection() as connection:
-            reach = await shares.reach(connection, scope)
-            if scope.run_id is not None:
-                return reach, []
-            entries = await outbox.unsaved(connection, reach, limit=self._options.unsaved_shown)
-        return reach, [(row, None) for entry in entries for row in rows_of(entry)]
 
     def _question(self, query: str, memories: Iterable[StoredMemory]) -> Question:
         speakers = {memory.speaker for memory in memories if memory.speaker}
@@ -124,7 +153,7 @@ def _is_shown(memory: StoredMemory, wanted: Filter | None, now: datetime) -> boo
     return not over and memory.flag not in SUSPECT and (wanted is None or wanted.matches(memory))
 
 
-def _ranked(question: Question, found: Sequence[tuple[StoredMemory, float | None]]) -> list[FoundMemory]:
+def _ranked(question: Question, found: Sequence[Near]) -> list[FoundMemory]:
     memories = {str(memory.id): memory for memory, _ in found}
     candidates = [_candidate(memory, similarity) for memory, similarity in found]
     ranked = rank(question, candidates, _corpus([one.tokens for one in candidates]), datetime.now(UTC))

@@ -1,14 +1,19 @@
-"""One of mem0's vector stores, asked for one owner at a time. Nothing that comes back is taken for that owner's."""
+"""One of mem0's vector stores, asked for one owner or one agent at a time.
+
+Nothing that comes back is taken for theirs, and what mem0's plugin for Dify notes there for itself is no memory.
+"""
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID
 
 from ..embedding.embed import Vectors
 from ..recall.words import words_of
 from ..records import NewMemory, StoredMemory
-from ..scope import Scope
+from ..scope import Scope, checked_id
 from .mem0_payload import is_internal, memory_from, payload_of
 from .threads import Threads
 
@@ -19,6 +24,9 @@ T = TypeVar("T")
 MOST_LISTED = 10_000
 _THREADS = 4
 _LONGEST_WORDS = 8000  # some stores refuse a row of more than 64 KB
+_A_FEW = 100
+_DELETED_AT_ONCE = 50  # some stores take their time for each
+_MOST_INTERNAL = 5000  # records among the memories that are read past
 _IN_THIS_PROCESS = ("faiss",)
 _SCOPE = ("user_id", "agent_id", "run_id")
 
@@ -29,6 +37,19 @@ class StoreFailedError(RuntimeError):
 
 class StoreLimitError(RuntimeError):
     """More than this store can be asked for in one go. Nothing is left out silently."""
+
+
+@dataclass(frozen=True, slots=True)
+class OfAgent:
+    """What one agent heard, of whomever."""
+
+    agent_id: str
+
+    def __post_init__(self) -> None:
+        checked_id("agent_id", self.agent_id)
+
+
+Whose = Scope | OfAgent
 
 
 class OtherStore:
@@ -64,21 +85,30 @@ class OtherStore:
     async def delete(self, memories: Iterable[StoredMemory]) -> None:
         ids = [str(memory.id) for memory in memories]
 
-        def work() -> None:
-            for id in ids:
+        def work(some: Sequence[str]) -> None:
+            for id in some:
                 self._store.delete(vector_id=id)
 
-        await self._run(work)
+        for begin in range(0, len(ids), _DELETED_AT_ONCE):
+            await self._run(partial(work, ids[begin : begin + _DELETED_AT_ONCE]))
+
+    async def ping(self) -> None:
+        """StoreFailedError where it does not answer."""
+        await self._run(self._store.list_cols)
 
     async def get(self, scope: Scope, id: UUID) -> StoredMemory | None:
-        found = await self._run(lambda: self._store.get(vector_id=str(id)))
-        memory = None if found is None or is_internal(found.payload) else _memory(found)
+        memory = await self._one(id)
         return memory if memory is not None and _is_in(scope, memory) else None
 
-    async def listed(self, scope: Scope, *, limit: int, batch: str = "") -> list[StoredMemory]:
-        """Some of the owner's memories, in no order."""
-        filters = {**asked_of(scope), **({"batch": batch} if batch else {})}
-        return _memories(scope, _flat(await self._run(lambda: self._store.list(filters=filters, top_k=limit))))
+    async def owner(self, id: UUID) -> str | None:
+        """Whose memory it is."""
+        memory = await self._one(id)
+        return None if memory is None else memory.user_id or None
+
+    async def listed(self, whose: Whose, *, limit: int, batch: str = "") -> list[StoredMemory]:
+        """Some of the memories, in no order."""
+        filters = {**asked_of(whose), **({"batch": batch} if batch else {})}
+        return _memories(whose, await self._asked(limit, lambda most: self._store.list(filters=filters, top_k=most)))
 
     async def internal(self, scope: Scope, *, limit: int, marks: Mapping[str, str] | None = None) -> list[StoredMemory]:
         """Some of what extraction and mem0's plugin for Dify note of the owner for themselves: what has these marks."""
@@ -86,27 +116,34 @@ class OtherStore:
         rows = _flat(await self._run(lambda: self._store.list(filters=filters, top_k=limit)))
         return [memory for row in rows if is_internal(row.payload) and _is_in(scope, memory := _memory(row))]
 
-    async def everything(self, scope: Scope) -> list[StoredMemory]:
-        """All of the owner's memories, in no order."""
-        memories = await self.listed(scope, limit=MOST_LISTED + 1)
+    async def everything(self, whose: Whose) -> list[StoredMemory]:
+        """All of the memories, in no order."""
+        memories = await self.listed(whose, limit=MOST_LISTED + 1)
         if len(memories) > MOST_LISTED:
-            raise StoreLimitError(f"{self.provider} cannot sort, and this owner has more than {MOST_LISTED} memories")
+            raise StoreLimitError(f"{self.provider} cannot sort, and here are more than {MOST_LISTED} memories")
         return memories
 
-    async def nearest(self, scope: Scope, vector: Vectors, *, limit: int) -> list[tuple[StoredMemory, float]]:
+    async def nearest(self, whose: Whose, vector: Vectors, *, limit: int) -> list[tuple[StoredMemory, float]]:
         """With how near each is."""
-        filters, numbers = asked_of(scope), _numbers(vector)
-        rows = await self._run(lambda: self._store.search(query="", vectors=numbers, top_k=limit, filters=filters))
+        filters, numbers = asked_of(whose), _numbers(vector)
+        rows = await self._asked(
+            limit,
+            lambda most: self._store.search(
+                query="", vectors=numbers, top_k=_enough(self._store, most), filters=filters
+            ),
+        )
         scores = {str(row.id): float(row.score or 0.0) for row in rows}
-        return [(memory, scores[str(memory.id)]) for memory in _memories(scope, rows)]
+        return [(memory, scores[str(memory.id)]) for memory in _memories(whose, rows)]
 
-    async def with_words(self, scope: Scope, query: str, *, limit: int) -> list[StoredMemory]:
+    async def with_words(self, whose: Whose, query: str, *, limit: int) -> list[StoredMemory]:
         """Those that share words with the query, as far as the store looks for words."""
-        filters, words = asked_of(scope), " ".join(words_of(query))
+        filters, words = asked_of(whose), " ".join(words_of(query))
         if not words or not self.finds_words:
             return []
-        rows = await self._run(lambda: self._store.keyword_search(query=words, top_k=limit, filters=filters))
-        return _memories(scope, rows or [])
+        rows = await self._asked(
+            limit, lambda most: self._store.keyword_search(query=words, top_k=most, filters=filters)
+        )
+        return _memories(whose, rows)
 
     async def close(self) -> None:
         for name in ("client", "connection_pool"):
@@ -117,6 +154,21 @@ class OtherStore:
         # The store cuts words where there are blanks: so it finds ours, Chinese ones too.
         words = {"text_lemmatized": " ".join(words_of(memory.text))[:_LONGEST_WORDS]} if self.finds_words else {}
         return {**payload_of(memory), **words, **({"batch": batch} if batch else {})}
+
+    async def _one(self, id: UUID) -> StoredMemory | None:
+        """Whosever it is."""
+        found = await self._run(lambda: self._store.get(vector_id=str(id)))
+        return None if found is None or is_internal(found.payload) else _memory(found)
+
+    async def _asked(self, limit: int, ask: Callable[[int], Any]) -> list[Any]:
+        """So many rows that are memories, if there are so many: more is asked for where internal ones came along."""
+        most = limit
+        while True:
+            rows = _flat(await self._run(partial(ask, most)))
+            shown = [row for row in rows if not is_internal(row.payload)]
+            if len(shown) >= limit or len(rows) < most or most >= limit + _MOST_INTERNAL:
+                return shown[:limit]
+            most = min(2 * most + _A_FEW, limit + _MOST_INTERNAL)
 
     async def _run(self, job: Callable[[], T]) -> T:
         try:
@@ -129,9 +181,14 @@ def _is_in_this_process(store: Any, provider: str) -> bool:
     return provider in _IN_THIS_PROCESS or bool(getattr(store, "is_local", False))
 
 
-def asked_of(scope: Scope) -> dict[str, Any]:
+def asked_of(whose: Whose) -> dict[str, Any]:
     """Equality of texts: the one filter that every store has. So it is asked for one agent at a time."""
-    return {name: value for name in _SCOPE if (value := getattr(scope, name)) is not None}
+    return {name: value for name in _SCOPE if (value := getattr(whose, name, None)) is not None}
+
+
+def _enough(store: Any, limit: int) -> int:
+    """FAISS fetches first and then filters: of many owners it must fetch everybody's to find one's."""
+    return max(limit, int(getattr(getattr(store, "index", None), "ntotal", 0) or 0))
 
 
 def _numbers(vector: Vectors) -> list[float]:
@@ -146,9 +203,9 @@ def _flat(listed: Any) -> list[Any]:
     return list(listed or [])
 
 
-def _memories(scope: Scope, rows: Iterable[Any]) -> list[StoredMemory]:
+def _memories(whose: Whose, rows: Iterable[Any]) -> list[StoredMemory]:
     memories = [_memory(row) for row in rows if not is_internal(row.payload)]
-    owned = [memory for memory in memories if _is_in(scope, memory)]
+    owned = [memory for memory in memories if _is_in(whose, memory)]
     if len(owned) < len(memories):
         logger.error("memory: the store answered with %d rows of somebody else", len(memories) - len(owned))
     return owned
@@ -158,5 +215,7 @@ def _memory(row: Any) -> StoredMemory:
     return memory_from(UUID(str(row.id)), row.payload or {})
 
 
-def _is_in(scope: Scope, memory: StoredMemory) -> bool:
-    return memory.user_id == scope.user_id and scope.has(memory.agent_id, memory.run_id)
+def _is_in(whose: Whose, memory: StoredMemory) -> bool:
+    if isinstance(whose, OfAgent):
+        return memory.agent_id == whose.agent_id
+    return memory.user_id == whose.user_id and whose.has(memory.agent_id, memory.run_id)

@@ -14,7 +14,7 @@ from ...base import AnyMessage, SpokenMessage
 from ..accepting.accepted import Within
 from ..checks import checked_messages
 from ..saving import outbox
-from ..saving.outbox import OutboxEntry
+from ..saving.outbox import Batch, OutboxEntry
 from ..saving.saver import Learns
 from ..scope import Scope
 from ..wishes import Wishes
@@ -37,6 +37,12 @@ class Talk:
         return cls(id, tuple(checked_messages(messages)))
 
 
+def batch_of(talks: Sequence[Talk], scope: Scope, key: str, wishes: Wishes) -> Batch:
+    """Of those in which something is said."""
+    agent_id, spoken = scope.agent_id or "", [talk for talk in talks if talk.messages]
+    return tuple(OutboxEntry(scope.user_id, key, agent_id, talk.id, talk.messages, 1, wishes) for talk in spoken)
+
+
 async def learn_once(
     saver: Learns,
     connect: Connect,
@@ -48,10 +54,7 @@ async def learn_once(
     within: Within | None = None,
 ) -> list[MemoryChange]:
     """With the same key the memories have the same ids. Nothing is written where `within` or the model fails."""
-    spoken = [talk for talk in talks if talk.messages]
-    batch = tuple(
-        OutboxEntry(scope.user_id, key, scope.agent_id or "", talk.id, talk.messages, 1, wishes) for talk in spoken
-    )
+    batch = batch_of(talks, scope, key, wishes)
     learned = with_attached(await saver.facts(batch), attached) if batch else None
     async with connect() as connection, connection.transaction():
         await outbox.hold_owner(connection, scope.user_id)

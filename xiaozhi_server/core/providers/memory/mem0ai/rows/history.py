@@ -1,13 +1,13 @@
 """What became of a memory: added, changed, deleted. Kept when the memory is gone, until its owner is forgotten."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
 from psycopg import AsyncConnection
-from psycopg.rows import DictRow, dict_row
+from psycopg.rows import dict_row
 
 from ..records import StoredMemory
 from ..scope import Scope
@@ -46,17 +46,22 @@ async def events_since(
     async with connection.cursor(row_factory=dict_row) as cursor:
         await cursor.execute(statement("history_list"), {"user_id": scope.user_id, "id": id})
         changes = await cursor.fetchall()
+    return events_told(id, changes, memory)
+
+
+def events_told(id: uuid.UUID, changes: Sequence[Mapping[str, Any]], memory: StoredMemory | None) -> list[MemoryEvent]:
+    """The same of changes that were noted elsewhere, the oldest first."""
     if changes:
         return [_added(id, changes[0]), *_changes(id, changes)]
     return [] if memory is None else [_unchanged(memory)]
 
 
-def _added(id: uuid.UUID, first: DictRow) -> MemoryEvent:
+def _added(id: uuid.UUID, first: Mapping[str, Any]) -> MemoryEvent:
     """What the first change replaced is what was added."""
     return _event(id, 0, "ADD", None, first["old_text"], first, None)
 
 
-def _changes(id: uuid.UUID, changes: Sequence[DictRow]) -> list[MemoryEvent]:
+def _changes(id: uuid.UUID, changes: Sequence[Mapping[str, Any]]) -> list[MemoryEvent]:
     return [
         _event(id, number, row["event"], row["old_text"], row["new_text"], row, row["happened_at"])
         for number, row in enumerate(changes, start=1)
@@ -74,7 +79,7 @@ def _event(
     event: Literal["ADD", "UPDATE", "DELETE", "SUPERSEDE", "COMPRESS", "RESTORE"],
     old: str | None,
     new: str | None,
-    told: DictRow,
+    told: Mapping[str, Any],
     happened_at: datetime | None,
 ) -> MemoryEvent:
     """A history only ever grows, so an event's number is a name for good."""

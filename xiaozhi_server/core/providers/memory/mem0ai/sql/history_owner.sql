@@ -1,0 +1,1 @@
+SELECT user_id FROM memory_history WHERE memory_id = %(id)s LIMIT 1
