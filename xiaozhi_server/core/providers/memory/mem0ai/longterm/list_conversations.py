@@ -46,21 +46,22 @@ class ConversationList:
                     yield one
 
     async def _walk(self, last_id: str, *, is_second_look: bool) -> AsyncGenerator[Listed, None]:
-        used: set[str] = set()
+        fruitful = fruitless = 0
         while True:
             page = await self._page(last_id)
             if page is None:
-                used, last_id = set(), ""
+                last_id = ""
                 continue
             fresh = self._fresh(page, last_id)
             for one in fresh:
                 yield one
             if self._is_last(page) or (is_second_look and not fresh):
                 return
-            last_id = page.items[-1].id
-            if last_id in used:
+            fruitful, fruitless = (fruitful + 1, 0) if fresh else (fruitful, fruitless + 1)
+            # Behind one that has moved to the front everything comes once more, but not for ever.
+            if fruitless > _RESTARTS * (fruitful + 1):
                 raise DifyAnswerError("Dify answered with the same conversations again and again")
-            used.add(last_id)
+            last_id = page.items[-1].id
 
     async def _page(self, last_id: str) -> Page[DifyConversation] | None:
         """None where the conversation that it is asked behind is gone, or never was one."""

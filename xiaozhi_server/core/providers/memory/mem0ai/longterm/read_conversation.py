@@ -119,7 +119,7 @@ class _Walk:
         self.is_done = self._reached_all or (self._tokens > self._wanted.tokens and self._has_a_second())
 
     def found(self, conversation_id: str) -> Conversation | None:
-        """The newest that fit, and at least those of one second."""
+        """The newest that fit, and at least those of one second. Of a second that was not met as a whole, nothing."""
         kept, tokens = self._newest()
         if not kept:
             return None
@@ -162,7 +162,7 @@ class _Walk:
         for second in _seconds(self._new):
             length = sum(self._length(one) for one in second)
             is_partial = not self._reached_all and second[0].created_at == self._reached
-            if kept and (is_partial or used + length > self._wanted.tokens):
+            if is_partial or (kept and used + length > self._wanted.tokens):
                 break
             kept[:0] = second
             used += length
