@@ -5,6 +5,7 @@ import json
 import os
 import uuid
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,16 @@ from bench.memory_data import LookupEmbedder, Person
 _COLLECTION = "stock"
 
 
+@dataclass(frozen=True, slots=True)
+class StockOptions:
+    """How it is set up: its pool's sizes, whether its index over everybody's vectors is made, and one on the owner."""
+
+    least_connections: int = 1
+    most_connections: int = 5
+    hnsw: bool = False
+    owner_index: bool = True
+
+
 class StockMem0:
     """`search` is asked like ours. Use `open_stock_mem0`."""
 
@@ -25,6 +36,10 @@ class StockMem0:
     async def search(self, question: str, user_id: str, top_k: int) -> list[str]:
         found = await self._memory.search(question, filters={"user_id": user_id}, top_k=top_k)
         return [one["memory"] for one in found["results"]]
+
+    async def add(self, text: str, user_id: str) -> None:
+        """Word for word."""
+        await self._memory.add([{"role": "user", "content": text}], user_id=user_id, infer=False)
 
     def close(self) -> None:
         self._memory.vector_store.connection_pool.close()
@@ -45,23 +60,27 @@ class _Embedder:
         return [self.embed(text) for text in texts]
 
 
-def open_stock_mem0(dsn: str, folder: Path, lookup: LookupEmbedder, persons: Sequence[Person]) -> StockMem0:
+def open_stock_mem0(
+    dsn: str, folder: Path, lookup: LookupEmbedder, persons: Sequence[Person], options: StockOptions | None = None
+) -> StockMem0:
     """With these people's memories. Its table is made by itself and filled at once, or it would take an hour."""
+    options = options or StockOptions()
     os.environ["MEM0_TELEMETRY"] = "False"
     os.environ["MEM0_DIR"] = str(folder)
-    _make(_memory(dsn, folder, lookup))
+    _make(_memory(dsn, folder, lookup, options))
     with psycopg.connect(dsn) as connection:
         _fill(connection, lookup, persons)
-        # Without it every search reads the whole table, or finds next to nothing by way of the index over everybody.
-        connection.execute(f"CREATE INDEX ON {_COLLECTION} ((payload->>'user_id'))")
+        if options.owner_index:
+            # Without it a search reads the whole table, or finds next to nothing by way of the index over everybody.
+            connection.execute(f"CREATE INDEX ON {_COLLECTION} ((payload->>'user_id'))")
         connection.commit()
         connection.autocommit = True
         connection.execute(f"VACUUM ANALYZE {_COLLECTION}")
     # Connections that are made before the index is there never use it.
-    return StockMem0(_memory(dsn, folder, lookup))
+    return StockMem0(_memory(dsn, folder, lookup, options))
 
 
-def _memory(dsn: str, folder: Path, lookup: LookupEmbedder) -> Any:
+def _memory(dsn: str, folder: Path, lookup: LookupEmbedder, options: StockOptions) -> Any:
     mem0 = importlib.import_module("mem0")
     part = conninfo_to_dict(dsn)
     store = {
@@ -69,7 +88,9 @@ def _memory(dsn: str, folder: Path, lookup: LookupEmbedder) -> Any:
         "dbname": part["dbname"],
         "collection_name": _COLLECTION,
         "embedding_model_dims": lookup.dimensions,
-        "hnsw": False,
+        "hnsw": options.hnsw,
+        "minconn": options.least_connections,
+        "maxconn": options.most_connections,
     }
     nothing = {"provider": "openai", "config": {"api_key": "none"}}
     memory = mem0.AsyncMemory.from_config(
