@@ -4,6 +4,7 @@ import asyncio
 import sys
 import traceback
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -40,52 +41,55 @@ async def dify() -> AsyncIterator[DifyStandIn]:
         yield dify
 
 
-@pytest.fixture
-async def api(dify: DifyStandIn) -> AsyncIterator[DifyApi]:
-    api = DifyApi(options(dify))
-    yield api
-    await api.close()
-
-
 def options(dify: DifyStandIn, **others: Any) -> DifyOptions:
     return DifyOptions(**{"base_url": dify.base_url, "api_key": KEY, "first_pause_s": 0.001, **others})
 
 
-async def test_a_page_of_messages_is_ascending_and_the_one_before_it_is_found_by_its_first(
-    dify: DifyStandIn, api: DifyApi
-) -> None:
-    talk = ""
-    for number in range(250):
-        talk, _ = dify.add("ann", f"q{number}", at=AT + number / 3, conversation_id=talk)
-    read: list[str] = []
-    first_id = ""
-    for count, has_more in ((100, True), (100, True), (50, False)):
-        page = await api.messages("ann", talk, first_id)
-        assert (len(page.items), page.has_more) == (count, has_more)
-        read = [one.query for one in page.items] + read
-        first_id = page.items[0].id
-    assert read == [f"q{number}" for number in range(250)]
+@asynccontextmanager
+async def opened(dify: DifyStandIn, **others: Any) -> AsyncIterator[DifyApi]:
+    api = DifyApi(options(dify, **others))
+    try:
+        yield api
+    finally:
+        await api.close()
 
 
-async def test_conversations_come_with_the_one_last_used_first(dify: DifyStandIn, api: DifyApi) -> None:
-    talks = [dify.add("ann", "q", at=AT + number)[0] for number in range(150)]
-    dify.add("ann", "again", at=AT + 500, conversation_id=talks[3])
-    first = await api.conversations("ann")
-    second = await api.conversations("ann", first.items[-1].id)
-    listed = [one.id for one in (*first.items, *second.items)]
-    assert listed[0] == talks[3]
-    assert sorted(listed) == sorted(talks)
-    assert (first.has_more, second.has_more) == (True, False)
-    assert (first.items[0].created_at, first.items[0].updated_at) == (AT + 3, AT + 500)
+async def test_a_page_of_messages_is_ascending_and_the_one_before_it_is_found_by_its_first(dify: DifyStandIn) -> None:
+    async with opened(dify) as api:
+        talk = ""
+        for number in range(250):
+            talk, _ = dify.add("ann", f"q{number}", at=AT + number / 3, conversation_id=talk)
+        read: list[str] = []
+        first_id = ""
+        for count, has_more in ((100, True), (100, True), (50, False)):
+            page = await api.messages("ann", talk, first_id)
+            assert (len(page.items), page.has_more) == (count, has_more)
+            read = [one.query for one in page.items] + read
+            first_id = page.items[0].id
+        assert read == [f"q{number}" for number in range(250)]
 
 
-async def test_users_and_apps_are_apart(dify: DifyStandIn, api: DifyApi) -> None:
-    dify.add("ann", "q", at=AT)
-    of_another_app, _ = dify.add("bob", "q", at=AT, key="app-other")
-    assert (await api.conversations("bob")).items == ()
-    assert (await api.conversations("?&user=ann #/%2e")).items == ()
-    with pytest.raises(DifyUnknownError):
-        await api.messages("bob", of_another_app)
+async def test_conversations_come_with_the_one_last_used_first(dify: DifyStandIn) -> None:
+    async with opened(dify) as api:
+        talks = [dify.add("ann", "q", at=AT + number)[0] for number in range(150)]
+        dify.add("ann", "again", at=AT + 500, conversation_id=talks[3])
+        first = await api.conversations("ann")
+        second = await api.conversations("ann", first.items[-1].id)
+        listed = [one.id for one in (*first.items, *second.items)]
+        assert listed[0] == talks[3]
+        assert sorted(listed) == sorted(talks)
+        assert (first.has_more, second.has_more) == (True, False)
+        assert (first.items[0].created_at, first.items[0].updated_at) == (AT + 3, AT + 500)
+
+
+async def test_users_and_apps_are_apart(dify: DifyStandIn) -> None:
+    async with opened(dify) as api:
+        dify.add("ann", "q", at=AT)
+        of_another_app, _ = dify.add("bob", "q", at=AT, key="app-other")
+        assert (await api.conversations("bob")).items == ()
+        assert (await api.conversations("?&user=ann #/%2e")).items == ()
+        with pytest.raises(DifyUnknownError):
+            await api.messages("bob", of_another_app)
 
 
 async def test_a_key_that_dify_does_not_know(dify: DifyStandIn) -> None:
@@ -135,10 +139,11 @@ async def test_what_goes_wrong_is_told_clearly_and_only_what_passes_is_tried_aga
 
 
 @pytest.mark.parametrize("kind", ["status", "drop", "cut"])
-async def test_what_passes_in_time_is_not_noticed(dify: DifyStandIn, api: DifyApi, kind: Any) -> None:
-    dify.add("ann", "q", at=AT)
-    dify.fail(kind, times=3)
-    assert len((await api.conversations("ann")).items) == 1
+async def test_what_passes_in_time_is_not_noticed(dify: DifyStandIn, kind: Any) -> None:
+    async with opened(dify) as api:
+        dify.add("ann", "q", at=AT)
+        dify.fail(kind, times=3)
+        assert len((await api.conversations("ann")).items) == 1
 
 
 async def test_nobody_is_there() -> None:
@@ -158,13 +163,14 @@ async def test_pauses_grow_and_a_wish_is_heard(dify: DifyStandIn, monkeypatch: p
 
     monkeypatch.setattr(asyncio, "sleep", sleep)
     api = DifyApi(options(dify, first_pause_s=1.0))
-    for wish, bounds in [
+    wishes: list[tuple[str, list[tuple[float, float]]]] = [
         ("", [(0.5, 1.5), (1.0, 3.0), (2.0, 6.0)]),
         ("20", [(20, 20)] * 3),
         ("4000", [(60, 60)] * 3),
         ("soon", [(0.5, 1.5), (1.0, 3.0), (2.0, 6.0)]),
         (format_datetime(datetime.now(UTC) + timedelta(days=1)), [(60, 60)] * 3),
-    ]:
+    ]
+    for wish, bounds in wishes:
         dify.mend()
         dify.fail("status", status=429, retry_after=wish)
         pauses.clear()
@@ -175,15 +181,16 @@ async def test_pauses_grow_and_a_wish_is_heard(dify: DifyStandIn, monkeypatch: p
     await api.close()
 
 
-async def test_who_does_not_wait_any_more_leaves_nothing_behind(dify: DifyStandIn, api: DifyApi) -> None:
-    dify.fail("slow", delay_s=60.0)
-    asking = asyncio.create_task(api.conversations("ann"))
-    await until(lambda: dify.running)
-    asking.cancel()
-    await asyncio.gather(asking, return_exceptions=True)
-    await until(lambda: dify.left == 1 and not dify.running)
-    dify.mend()
-    assert (await api.conversations("ann")).items == ()
+async def test_who_does_not_wait_any_more_leaves_nothing_behind(dify: DifyStandIn) -> None:
+    async with opened(dify) as api:
+        dify.fail("slow", delay_s=60.0)
+        asking = asyncio.create_task(api.conversations("ann"))
+        await until(lambda: dify.running)
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+        await until(lambda: dify.left == 1 and not dify.running)
+        dify.mend()
+        assert (await api.conversations("ann")).items == ()
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,6 @@ class World:
     """`kept` is the checkpoint as it lies in a store; `taken` is what was remembered."""
 
     dify: DifyStandIn
-    api: DifyApi
     kept: str = "{}"
     user: str = "ann"
 
@@ -54,13 +53,17 @@ class World:
     ) -> tuple[list[Conversation], ScanReport]:
         """One run; what comes first fails to be remembered, as often as `failing` says."""
         checkpoint = checkpoint_of(self.kept)
-        scan = Scan(self.api, self.user, window, checkpoint, len, limits, read_at=read_at)
+        api = DifyApi(DifyOptions(self.dify.base_url, KEY, first_pause_s=0.001))
+        scan = Scan(api, self.user, window, checkpoint, len, limits, read_at=read_at)
         found = []
-        async for one in scan.conversations():
-            found.append(one)
-            if len(found) > failing:
-                checkpoint = checkpoint.moved(one.id, one.mark)
-                self.taken.update(message.query for message in one.messages)
+        try:
+            async for one in scan.conversations():
+                found.append(one)
+                if len(found) > failing:
+                    checkpoint = checkpoint.moved(one.id, one.mark)
+                    self.taken.update(message.query for message in one.messages)
+        finally:
+            await api.close()
         self.kept = json.dumps(checkpoint.resuming(scan.resume).as_json())
         return found, scan.report
 
@@ -71,9 +74,7 @@ class World:
 @pytest.fixture
 async def world() -> AsyncIterator[World]:
     async with DifyStandIn(largest_page=3) as dify:
-        api = DifyApi(DifyOptions(dify.base_url, KEY, first_pause_s=0.001))
-        yield World(dify, api)
-        await api.close()
+        yield World(dify)
 
 
 # --- windows ---
@@ -432,7 +433,7 @@ class Random:
             first, length = left.get(number, (100, -1))
             talk = ""
             for place, at in enumerate(sorted(times)):
-                talk = world.says(f"{number}.{place}", at + place / 100, talk)
+                talk = world.says(f"{number}.{place}", at + place / 100 + number / 1000, talk)  # Dify loses ties
                 if not first <= at <= first + length:
                     self.expected.add(f"{number}.{place}")
             self._talks.append(talk)
@@ -480,18 +481,16 @@ class Random:
 
 @pytest.mark.parametrize("largest_page", [1, 2, 3, 7])
 def test_each_message_is_taken_once_whatever_happens(largest_page: int) -> None:
-    @settings(deadline=None, max_examples=60)
+    @settings(deadline=None, max_examples=20)
     @given(histories, left_behind, st.lists(runs, max_size=6))
     def lives(histories: list[list[int]], left: dict[int, tuple[int, int]], runs: list[Run]) -> None:
         asyncio.run(live(histories, left, runs))
 
     async def live(histories: list[list[int]], left: dict[int, tuple[int, int]], runs: list[Run]) -> None:
         async with DifyStandIn(largest_page=largest_page) as dify:
-            api = DifyApi(DifyOptions(dify.base_url, KEY, first_pause_s=0.001))
-            world = World(dify, api)
+            world = World(dify)
             random = Random(world, histories, left)
             await random.live(runs)
-            await api.close()
         assert world.taken == Counter(random.expected)
 
     lives()

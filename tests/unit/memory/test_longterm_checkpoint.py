@@ -19,7 +19,7 @@ from xiaozhi_server.core.providers.memory.mem0ai.longterm.window import Window
 
 TEN = datetime(2026, 2, 6, 10, tzinfo=UTC)
 TWELVE = TEN + timedelta(hours=2)
-THEIRS = {
+THEIRS: dict[str, Any] = {
     "conversations": {
         "c1": {
             "last_processed_message_id": "m3",
@@ -83,7 +83,7 @@ def test_what_is_broken_is_empty(kept: Any) -> None:
 
 
 def test_one_broken_conversation_costs_only_itself() -> None:
-    kept = {"conversations": {**THEIRS["conversations"], "c2": {"processed_range_end": []}}}  # type: ignore[dict-item]
+    kept = {"conversations": {**THEIRS["conversations"], "c2": {"processed_range_end": []}}}
     assert set(checkpoint_of(kept).conversations) == {"c1"}
 
 

@@ -134,7 +134,7 @@ def _text(value: object) -> str:
 
 def _mark_json(mark: Mark) -> dict[str, Any]:
     newest = mark.read.newest
-    told = {
+    told: dict[str, Any] = {
         "last_processed_message_id": mark.last_message_id or None,
         "processed_range_start": _iso(newest.first) if newest else None,
         "processed_range_end": _iso(newest.last) if newest else None,

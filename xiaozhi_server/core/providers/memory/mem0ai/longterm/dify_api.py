@@ -111,7 +111,7 @@ class DifyApi:
 
     def _pause_s(self, attempt: int, wished_s: float) -> float:
         options = self._options
-        grown_s = options.first_pause_s * 2**attempt * random.uniform(0.5, 1.5)
+        grown_s = options.first_pause_s * 2.0**attempt * random.uniform(0.5, 1.5)
         return min(max(grown_s, wished_s), options.longest_pause_s)
 
     async def _try(self, path: str, wanted: Mapping[str, str]) -> Any:
