@@ -65,6 +65,8 @@ def _imported(package: Package, node: ast.ImportFrom, base: str, seen: frozenset
     if node.level or path not in package.files or path in seen:
         return set()
     there = _subclasses(package, path, base, seen)
+    if any(alias.name == "*" for alias in node.names):
+        return set(there)
     return {alias.asname or alias.name for alias in node.names if alias.name in there}
 
 
