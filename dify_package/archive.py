@@ -9,10 +9,10 @@ _UNIX = 3
 _READABLE = 0o100644 << 16
 
 
-def packed(files: Mapping[str, bytes], comment: bytes = b"", *, level: int = 9) -> bytes:
+def packed(files: Mapping[str, bytes], comment: bytes = b"") -> bytes:
     """The files in the order given; `comment` is where a signature lies."""
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=level) as archive:
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
         for path, content in files.items():
             archive.writestr(_entry(path), content)
         archive.comment = comment

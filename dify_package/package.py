@@ -4,7 +4,7 @@ import io
 import zipfile
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import yaml
@@ -49,7 +49,7 @@ class Package:
 
     def mapping(self, path: str) -> Mapping[str, Any]:
         try:
-            value = yaml.load(self.text(path), Loader=_StrictLoader)  # noqa: S506 (a safe loader)
+            value = _parsed(self.text(path))
         except yaml.YAMLError as error:
             raise UnreadableError(f"{path} is no YAML: {' '.join(str(error).split())}") from None
         if not isinstance(value, Mapping):
@@ -63,6 +63,11 @@ class Package:
             raise UnreadableError(f"{path} is missing") from None
         except UnicodeDecodeError:
             raise UnreadableError(f"{path} is no UTF-8") from None
+
+
+@lru_cache(maxsize=256)
+def _parsed(text: str) -> Any:
+    return yaml.load(text, Loader=_StrictLoader)  # noqa: S506 (a safe loader)
 
 
 def read_package(data: bytes) -> Package:

@@ -31,9 +31,19 @@ def whole_package() -> Package:
 
 
 def spoiled(spoil: Spoil) -> Package:
+    """Not packed and read again: most rules look at the files alone."""
+    files = _with(spoil)
+    return Package(b"", tuple(files), files)
+
+
+def repacked(spoil: Spoil) -> Package:
+    return read_package(packed(_with(spoil)))
+
+
+def _with(spoil: Spoil) -> Files:
     files = plugin_files()
     spoil(files)
-    return read_package(packed(dict(sorted(files.items(), key=lambda file: file[0].encode())), level=0))
+    return dict(sorted(files.items(), key=lambda file: file[0].encode()))
 
 
 def without(*paths: str) -> Spoil:
