@@ -250,3 +250,48 @@ async def test_what_is_asked_for_soon_is_there_already() -> None:
         await begun(loader, 1)
         assert await version(cache) == "version 1"
         assert loader.loads == [("small", "ann")]
+
+
+async def test_a_load_ends_when_nobody_waits_any_more() -> None:
+    loader = SlowLoader(ann=1)
+    loader.go.clear()
+    async with opened(loader) as cache:
+        asking = [asyncio.create_task(version(cache)) for _ in range(2)]
+        await begun(loader, 1)
+        (load,) = cache._tasks
+        asking[0].cancel()
+        await asyncio.wait({asking[0]})
+        assert not load.done()
+        asking[1].cancel()
+        await asyncio.wait({asking[1], load})
+        assert load.cancelled()
+        again = asyncio.create_task(version(cache))
+        await begun(loader, 2)
+        loader.go.set()
+        assert await again == "version 1"
+
+
+async def test_a_load_that_was_asked_for_ahead_goes_on_without_those_who_wait() -> None:
+    loader = SlowLoader(ann=1)
+    loader.go.clear()
+    async with opened(loader) as cache:
+        cache.prefetch("ann")
+        asking = asyncio.create_task(version(cache))
+        await begun(loader, 1)
+        asking.cancel()
+        await asyncio.wait({asking})
+        loader.go.set()
+        assert await version(cache) == "version 1"
+        assert loader.loads == [("small", "ann")]
+
+
+async def test_a_load_that_hangs_ends_by_itself() -> None:
+    loader = SlowLoader(ann=1)
+    loader.go.clear()
+    async with opened(loader, CacheOptions(load_timeout_s=0.01)) as cache:
+        cache.prefetch("ann")
+        (load,) = cache._tasks
+        await asyncio.wait({load})
+        assert isinstance(load.exception(), TimeoutError)
+        loader.go.set()
+        assert await version(cache) == "version 1"

@@ -36,11 +36,15 @@ class Loader(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class CacheOptions:
-    """`rows_many` is from where on an owner had better be searched otherwise, `loads` how many are read at a time."""
+    """`rows_many` is from where on an owner had better be searched otherwise, `loads` how many are read at a time.
+
+    `load_timeout_s` is for those that somebody may wait for.
+    """
 
     size_bytes: int = 256 * 1024 * 1024
     rows_many: int = 20_000
     loads: int = 4
+    load_timeout_s: float = 10.0
 
 
 @dataclass(slots=True)
@@ -51,12 +55,14 @@ class _Kept:
     stale: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Load:
-    """`background`: it takes long, so nobody waits for it."""
+    """`background`: it takes long, so nobody waits for it. `asked`: it is there only for those who wait for it."""
 
     task: "asyncio.Task[OwnerIndex | None]"
     background: bool
+    asked: bool = False
+    waiting: int = 0
 
 
 class IndexCache:
@@ -93,7 +99,8 @@ class IndexCache:
         load = self._loads.get(user_id)
         if load is None or (expected and not load.background):
             load = self._start(user_id, kept)
-        return None if load.background else await asyncio.shield(load.task)
+            load.asked = True
+        return None if load.background else await self._waited_for(user_id, load)
 
     def is_outdated(self, user_id: str, index: OwnerIndex) -> bool:
         """Whether something has changed since `current` returned this."""
@@ -105,6 +112,8 @@ class IndexCache:
         if user_id in self._kept:
             self._kept[user_id].used_at = time.monotonic()
         known = user_id in self._kept or user_id in self._loads or self._is_too_many(user_id)
+        if (load := self._loads.get(user_id)) is not None:
+            load.asked = False
         if self._listening and self._options.size_bytes and not known:
             self._start(user_id, None)
 
@@ -168,6 +177,18 @@ class IndexCache:
         if tasks:
             await asyncio.wait(tasks, timeout=_STOP_TIMEOUT_S)
 
+    async def _waited_for(self, user_id: str, load: _Load) -> OwnerIndex | None:
+        """It ends when nobody waits any more."""
+        load.waiting += 1
+        try:
+            return await asyncio.shield(load.task)
+        finally:
+            load.waiting -= 1
+            if load.asked and not load.waiting and not load.task.done():
+                load.task.cancel()
+                if self._loads.get(user_id) is load:  # whoever comes next begins anew
+                    del self._loads[user_id]
+
     async def _passing(self, user_id: str) -> OwnerIndex | None:
         """For one question only."""
         loaded = await self._loader.small(user_id)
@@ -213,8 +234,9 @@ class IndexCache:
     async def _loaded(self, user_id: str, old: Loaded | None, whole: bool) -> Loaded | None:
         if whole:
             return await self._loader.whole(user_id)
-        newer = None if old is None else await self._loader.newer(user_id, old)
-        return newer or await self._loader.small(user_id)
+        async with asyncio.timeout(self._options.load_timeout_s):
+            newer = None if old is None else await self._loader.newer(user_id, old)
+            return newer or await self._loader.small(user_id)
 
     def _is_ours(self, user_id: str) -> bool:
         """Whether nothing has changed since the load began in whose task we are."""
