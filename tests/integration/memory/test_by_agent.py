@@ -179,7 +179,7 @@ async def test_whose_a_memory_is(engine: MemoryEngine) -> None:
 async def fill(connection: AsyncConnection[Any], agent_id: str, rows: int) -> None:
     await connection.execute(
         "INSERT INTO memory_entry (user_id, id, agent_id, role, text, created_at, updated_at, words, embedder)"
-        " SELECT 'user-' || number % 500, gen_random_uuid(), %s, 'user', 'text ' || number,"
+        " SELECT 'user-' || number %% 500, gen_random_uuid(), %s, 'user', 'text ' || number,"
         " now() - number * interval '1 second', now(), ARRAY[number], 1 FROM generate_series(1, %s) AS number",
         (agent_id, rows),
     )
@@ -220,7 +220,9 @@ async def test_a_hundred_thousand_of_others_are_not_even_looked_at(engine: Memor
             " ORDER BY created_at DESC, id DESC LIMIT 100"
         )
         listing = "\n".join(row[0] for row in await cursor.fetchall())
-        cursor = await connection.execute("EXPLAIN SELECT * FROM memory_entry WHERE id = gen_random_uuid()")
+        cursor = await connection.execute(
+            "EXPLAIN SELECT * FROM memory_entry WHERE id = '6b1d6c1e-0c57-4e0e-9f5a-7f0a5f2f6a55'"
+        )
         owner = "\n".join(row[0] for row in await cursor.fetchall())
     assert "memory_entry_agent" in listing
     assert "Sort" not in listing

@@ -29,16 +29,20 @@ CALLS: dict[str, Callable[[MemoryEngine], Awaitable[Any]]] = {
 
 @asynccontextmanager
 async def nobody_gets_at_the_memories(dsn: str) -> AsyncIterator[AsyncConnection[Any]]:
-    async with await AsyncConnection.connect(dsn) as connection:
-        await connection.execute("LOCK TABLE memory_entry IN ACCESS EXCLUSIVE MODE")
-        yield connection
-        await connection.rollback()
+    """Gives a session that sees what runs."""
+    async with (
+        await AsyncConnection.connect(dsn) as holding,
+        await AsyncConnection.connect(dsn, autocommit=True) as watching,
+    ):
+        await holding.execute("LOCK TABLE memory_entry IN ACCESS EXCLUSIVE MODE")
+        yield watching
+        await holding.rollback()
 
 
 async def running(connection: AsyncConnection[Any]) -> list[str]:
     cursor = await connection.execute(
         "SELECT query FROM pg_stat_activity"
-        " WHERE datname = current_database() AND pid <> pg_backend_pid() AND state <> 'idle' AND query ~ 'memory_entry'"
+        " WHERE datname = current_database() AND state = 'active' AND wait_event_type = 'Lock'"
     )
     return [row[0] for row in await cursor.fetchall()]
 
@@ -48,18 +52,18 @@ async def running(connection: AsyncConnection[Any]) -> list[str]:
 async def test_a_statement_ends_with_whoever_waits_for_it(
     call: str, options: EngineOptions, start_engine: StartEngine, pool: Pool, database_dsn: str
 ) -> None:
-    async with start_engine(None, options) as engine, nobody_gets_at_the_memories(database_dsn) as watching:
-        asked = asyncio.ensure_future(CALLS[call](engine))
-        await until(lambda: running(watching))
-        asked.cancel()
-        await asyncio.wait({asked})
-        assert asked.cancelled()
+    async with start_engine(None, options) as engine:
+        async with nobody_gets_at_the_memories(database_dsn) as watching:
+            asked = asyncio.ensure_future(CALLS[call](engine))
+            await until(lambda: running(watching))
+            asked.cancel()
+            await asyncio.wait({asked})
+            assert asked.cancelled()
 
-        async def nothing_runs() -> bool:
-            return not await running(watching)
+            async def nothing_runs() -> bool:
+                return not await running(watching)
 
-        await until(nothing_runs)
-        await watching.rollback()
+            await until(nothing_runs)
         for _ in range(8):  # more than the pool has: none was lost
             await CALLS["get_all"](engine)
         assert pool.get_stats()["pool_size"] == 4

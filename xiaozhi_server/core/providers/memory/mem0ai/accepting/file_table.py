@@ -4,10 +4,12 @@ Several programs may write something down in the same file. One of them works it
 which the system takes back from a program that ends, however it ends.
 """
 
+import contextlib
 import json
 import logging
 import os
 import sqlite3
+import struct
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -79,6 +81,8 @@ WHERE user_id = :user_id AND operation = 'add'
   AND (:before IS NULL OR seq < (SELECT seq FROM accepted WHERE id = :before))
 """
 _PATIENCE_S = 5.0
+_MAGIC = b"SQLite format 3\0"
+_HEAD = struct.Struct(">16sH10xI")  # the size of a page, and how many there are
 
 
 class JournalFile:
@@ -211,7 +215,7 @@ class JournalFile:
         if self._lock is not None:
             return True
         beside = self._path.with_name(f"{self._path.name}.lock")
-        _touch(beside)
+        _make(beside)
         lock = sqlite3.connect(beside, timeout=0.0, isolation_level=None, check_same_thread=False)
         try:
             lock.execute("BEGIN EXCLUSIVE")
@@ -225,7 +229,7 @@ class JournalFile:
 
 
 def _opened(path: Path) -> sqlite3.Connection:
-    _touch(path)
+    _make(path)
     # The thread that calls may be another one each time, but never two at once.
     database = sqlite3.connect(path, timeout=_PATIENCE_S, isolation_level=None, check_same_thread=False)
     try:
@@ -240,21 +244,34 @@ def _opened(path: Path) -> sqlite3.Connection:
     return database
 
 
-def _touch(path: Path) -> None:
-    """Nobody else may read what somebody said."""
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+def _make(path: Path) -> None:
+    """Nobody else may read what somebody said. One that is there is not even opened: to close it again would drop the
+    locks that this process has on it.
+    """
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
 
 
 def _readable(torn: Path) -> list[tuple[Any, ...]]:
     rows: list[tuple[Any, ...]] = []
     try:
+        _fill_up(torn)
         with closing(sqlite3.connect(torn, timeout=_PATIENCE_S, isolation_level=None)) as database:
             for row in database.execute(_ALL):
                 _accepted(row)
                 rows.append(row)
-    except (sqlite3.DatabaseError, ValueError, TypeError):
+    except (sqlite3.DatabaseError, struct.error, ValueError, TypeError):
         pass  # as far as it goes
     return rows
+
+
+def _fill_up(torn: Path) -> None:
+    """SQLite reads nothing of a file that is shorter than its head says."""
+    with torn.open("r+b") as file:
+        head = file.read(_HEAD.size)
+        magic, page, pages = _HEAD.unpack(head)
+        if magic == _MAGIC:
+            file.truncate(max(file.seek(0, os.SEEK_END), (65536 if page == 1 else page) * pages))
 
 
 def _number(database: sqlite3.Connection, query: str) -> int:
