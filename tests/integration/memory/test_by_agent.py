@@ -190,7 +190,9 @@ def scans(plan: dict[str, Any]) -> list[dict[str, Any]]:
     return [plan, *inner] if plan.get("Relation Name") == "memory_entry" else inner
 
 
-async def test_a_hundred_thousand_of_others_are_not_even_looked_at(engine: MemoryEngine, pool: Pool) -> None:
+async def test_a_hundred_thousand_of_others_are_not_even_looked_at(
+    engine: MemoryEngine, pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await engine.add(said("The colour is teal."), user_id="ann", agent_id="bot", session_id="s1")
     plans: list[list[Any]] = []
 
@@ -202,13 +204,9 @@ async def test_a_hundred_thousand_of_others_are_not_even_looked_at(engine: Memor
     async with pool.connection() as connection:
         await fill(connection, "other", 100_000)
         await connection.execute("ANALYZE memory_entry")
-    original = by_agent.fetched
-    by_agent.fetched = explained  # type: ignore[assignment]
-    try:
-        with pytest.raises(LookupError):
-            await engine.search_by_agent("colour", agent_id="bot")
-    finally:
-        by_agent.fetched = original
+    monkeypatch.setattr(by_agent, "fetched", explained)
+    with pytest.raises(LookupError):
+        await engine.search_by_agent("colour", agent_id="bot")
     (plan,) = plans[0]
     touched = sum(one["Actual Rows"] * one["Actual Loops"] for one in scans(plan["Plan"]))
     touched += sum(one.get("Rows Removed by Filter", 0) for one in scans(plan["Plan"]))

@@ -226,9 +226,9 @@ async def test_ids_that_name_nobody_touch_nothing(engine: MemoryEngine, bad: Any
     ):
         with pytest.raises(InvalidIdError):
             await call
-    for scope in ({"agent_id": "*"}, {"run_id": "*"}):
+    for agent_id, run_id in (("*", None), (None, "*")):
         with pytest.raises(InvalidIdError):
-            await engine.delete_all(user_id="ann", **scope)
+            await engine.delete_all(user_id="ann", agent_id=agent_id, run_id=run_id)
     assert await texts_of(engine, "ann") == ["I like teal."]
 
 

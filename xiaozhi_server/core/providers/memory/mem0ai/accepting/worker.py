@@ -6,7 +6,7 @@ Several processes may work off one journal where that can be shared. An owner's 
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -89,7 +89,7 @@ class Worker:
             task.cancel()
         await asyncio.wait(tasks, timeout=_CANCEL_TIMEOUT_S)  # a frozen database may hold them longer
         for accepted in left.values():
-            await self._tell("released", lambda write=accepted: self.journal.release(write))
+            await self._tell("released", self.journal.release(accepted))
         self._task = self._keeper = None
 
     async def _run(self) -> None:
@@ -133,9 +133,7 @@ class Worker:
         while True:
             await asyncio.sleep(self._options.lease_s / 3)
             if writes := list(self._jobs.values()):
-                await self._tell(
-                    "kept", lambda writes=writes: self.journal.renew(writes, lease_s=self._options.lease_s)
-                )
+                await self._tell("kept", self.journal.renew(writes, lease_s=self._options.lease_s))
 
     async def _do(self, accepted: Accepted) -> None:
         try:
@@ -145,7 +143,7 @@ class Worker:
             logger.info("memory: an accepted %s was dropped or taken over", accepted.operation)
         except (MemoryNotFoundError, ForgottenMeanwhileError):
             logger.info("memory: nothing was left to do for an accepted %s", accepted.operation)
-            await self._tell("settled", lambda: self.journal.settle(accepted))
+            await self._tell("settled", self.journal.settle(accepted))
         except Exception as error:  # noqa: BLE001 - one write: whatever its model or its store does stays here
             await self._failed(accepted, error)
 
@@ -161,7 +159,7 @@ class Worker:
         options, kind = self._options, type(error).__name__
         if isinstance(error, MemoryInputError) or accepted.attempts >= options.attempts_max:
             logger.error("memory: an accepted %s was given up (%s); it stays in the journal", accepted.operation, kind)
-            await self._tell("given up", lambda: self.journal.give_up(accepted, error=kind))
+            await self._tell("given up", self.journal.give_up(accepted, error=kind))
             return
         doublings = min(accepted.attempts - 1, _DOUBLINGS_MAX)
         pause_s = min(options.first_retry_s * 2.0**doublings, options.longest_retry_s)
@@ -172,11 +170,11 @@ class Worker:
             kind,
             pause_s,
         )
-        await self._tell("postponed", lambda: self.journal.postpone(accepted, pause_s=pause_s, error=kind))
+        await self._tell("postponed", self.journal.postpone(accepted, pause_s=pause_s, error=kind))
 
-    async def _tell(self, what: str, told: Callable[[], Awaitable[None]]) -> None:
+    async def _tell(self, what: str, telling: Awaitable[None]) -> None:
         """The lease helps where the journal cannot be told."""
         try:
-            await told()
+            await telling
         except Exception as error:  # noqa: BLE001 - the worker outlives every failure of its journal
             logger.warning("memory: an accepted write could not be %s (%s)", what, type(error).__name__)
