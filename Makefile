@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP_INSTALL := install --quiet --disable-pip-version-check --no-compile --only-binary :all: --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help run chat test check bench bench-memory plugin fuzz lock lock-plugin check-lock clean
+.PHONY: help run chat test check bench bench-memory bench-plugin plugin fuzz lock lock-plugin check-lock clean
 
 help:
 	@echo "make run     start the server (PRESET=openai for real models, ARGS=... for options)"
@@ -13,6 +13,7 @@ help:
 	@echo "make test    every test; make check: format, lint, types, arrows, unit tests"
 	@echo "make bench   how soon devices hear an answer, and what it costs (ARGS=... for one case, JSON, a profile)"
 	@echo "make bench-memory  how much memory finds, and how fast (DATA=dialogues.json, ARGS=... for one case)"
+	@echo "make bench-plugin  the Dify plugin's memory against the public plugin's way of working (ARGS=... for one case)"
 	@echo "make plugin  the Dify plugin as dist/mem0-VERSION.difypkg, checked (WITH=milvus for Milvus's client)"
 	@echo "make fuzz    look for inputs that break a promise (FUZZ_SECONDS=60 a target; Linux)"
 	@echo "make lock    resolve requirements*.in again, make lock-plugin the plugin's; make check-lock: wheels for every platform"
@@ -43,6 +44,9 @@ bench-memory: $(VENV)/.ready-dev
 	@$(BIN)/python -m bench.forgetting --json forgetting.json
 	@$(BIN)/python -m bench.transfer --json transfer.json
 	@$(BIN)/python -m bench.memory_speed --json memory-speed.json $(ARGS)
+
+bench-plugin: $(VENV)/.ready-dev
+	@$(BIN)/python -m bench.plugin --json plugin.json $(ARGS)
 
 plugin: $(VENV)/.ready
 	@$(BIN)/python -m dify_package build --out dist $(if $(WITH),--with $(WITH)) --check

@@ -67,6 +67,7 @@ def open_stock_mem0(
     options = options or StockOptions()
     os.environ["MEM0_TELEMETRY"] = "False"
     os.environ["MEM0_DIR"] = str(folder)
+    folder.mkdir(parents=True, exist_ok=True)
     _make(_memory(dsn, folder, lookup, options))
     with psycopg.connect(dsn) as connection:
         _fill(connection, lookup, persons)
