@@ -1,0 +1,112 @@
+"""One call of a tool from its parameters to its answer. Whatever happens, there is an answer."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from psycopg import Error as DatabaseError
+from psycopg_pool import PoolTimeout, TooManyRequests
+
+from xiaozhi_memory.mem0ai.accepting.accepted import JournalFullError
+from xiaozhi_memory.mem0ai.by_mem0.mem0_parts import ProviderConfigError
+from xiaozhi_memory.mem0ai.errors import MemoryInputError, MemoryNotFoundError
+from xiaozhi_memory.mem0ai.platform.errors import PlatformError
+from xiaozhi_memory.mem0ai.platform.options import PlatformSetupError
+
+from . import constants, logs
+from .answers import ERROR, NOT_FOUND, OVERLOAD, TIMEOUT, Answer, fitted, without_secrets
+from .background import Background, Lane, StoppedError
+from .clients import Clients
+from .credentials import Settings, secrets_of, settings_of
+from .errors import CredentialsError, NotHereError, NothingThereError, OverloadedError, ToolInputError
+from .operations import OPERATIONS, Call, Operation, Refusal
+from .parameters import Parameters, text_of, timeout_of
+
+logger = logging.getLogger(__name__)
+
+_STOP_S = 10.0
+_INPUT = (ToolInputError, CredentialsError, MemoryInputError, NotHereError, ProviderConfigError, PlatformSetupError)
+_TOLD = (PlatformError, StoppedError)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long reads and writes may take where a call does not say it. In sync mode there is none of ours."""
+
+    read_s: float = constants.READ_OPERATION_TIMEOUT
+    write_s: float = constants.WRITE_OPERATION_TIMEOUT
+
+
+class Caller:
+    """What all calls of a process share: the loop, the open memories, and how much may be under way for each."""
+
+    def __init__(self, background: Background, clients: Clients, limits: Limits | None = None) -> None:
+        self._background = background
+        self._clients = clients
+        self._limits = limits or Limits()
+        self._lanes: dict[str, Lane] = {}
+
+    def call(self, tool: str, parameters: Parameters, credentials: Mapping[str, Any] | None) -> Answer:
+        """Never raises."""
+        operation = OPERATIONS[tool]
+        request: Any = None
+        try:
+            logs.begin_run(text_of(parameters, "run_id"))
+            settings = settings_of(credentials)
+            logs.set_level(settings.log_level)
+            request = operation.read(parameters)
+            return fitted(self._done(operation, request, settings, timeout_of(parameters)))
+        except Exception as error:  # noqa: BLE001 - a workflow goes on with a status, whatever happens
+            refusal = refusal_of(error, secrets_of(credentials))
+            if refusal.status == ERROR and not refusal.is_input:
+                logger.error("%s failed: %s", tool, refusal.reason)
+            else:
+                logger.info("%s: %s", tool, refusal.status)
+            return fitted(operation.refused(refusal, request))
+
+    def stop(self) -> None:
+        """What is accepted is done as far as the time allows; the rest is done by the next start."""
+        self._background.stop(lambda: self._clients.close(_STOP_S / 2), deadline_s=_STOP_S)
+
+    def _done(self, operation: Operation[Any], request: Any, settings: Settings, asked_s: int | None) -> Answer:
+        waits = not settings.async_mode
+
+        async def work() -> Answer:
+            async with self._clients.lease(settings) as home:
+                call = Call(home, waits, settings.wants_relations)
+                return await operation.run(call, request)
+
+        return self._background.run(self._lane(settings), work, timeout_s=self._limit(operation, settings, asked_s))
+
+    def _limit(self, operation: Operation[Any], settings: Settings, asked_s: int | None) -> float | None:
+        if asked_s is not None:
+            return float(asked_s)
+        if not settings.async_mode:
+            return None
+        return self._limits.read_s if operation.kind == "read" else self._limits.write_s
+
+    def _lane(self, settings: Settings) -> Lane:
+        lane = self._lanes.get(settings.fingerprint)
+        if lane is None:
+            lane = self._lanes.setdefault(settings.fingerprint, Lane(settings.max_operations, settings.most_pending))
+        return lane
+
+
+def refusal_of(error: Exception, secrets: list[str]) -> Refusal:
+    """What to say of an error. Only texts that were made to be shown are shown."""
+    if isinstance(error, NothingThereError | MemoryNotFoundError):
+        return Refusal(NOT_FOUND, "Memory not found")
+    if isinstance(error, OverloadedError | TooManyRequests | JournalFullError):
+        return Refusal(OVERLOAD, "System overloaded, try again later")
+    if isinstance(error, PoolTimeout):
+        return Refusal(ERROR, "Error: the database cannot be reached, or gives no connection in time")
+    if isinstance(error, TimeoutError):
+        return Refusal(TIMEOUT, "Operation timed out")
+    if isinstance(error, _INPUT):
+        return Refusal(ERROR, without_secrets(str(error), secrets), is_input=True)
+    if isinstance(error, _TOLD):
+        return Refusal(ERROR, without_secrets(f"Error: {error}", secrets))
+    if isinstance(error, DatabaseError):
+        return Refusal(ERROR, f"Error: the database failed ({type(error).__name__})")
+    return Refusal(ERROR, f"Error: the memory failed ({type(error).__name__})")
