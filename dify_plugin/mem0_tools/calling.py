@@ -1,5 +1,6 @@
 """One call of a tool from its parameters to its answer. Whatever happens, there is an answer."""
 
+import asyncio
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,10 +23,12 @@ from .credentials import Settings, secrets_of, settings_of
 from .errors import CredentialsError, NotHereError, NothingThereError, OverloadedError, ToolInputError
 from .operations import OPERATIONS, Call, Operation, Refusal
 from .parameters import Parameters, text_of, timeout_of
+from .validation import check
 
 logger = logging.getLogger(__name__)
 
 _STOP_S = 10.0
+_VALIDATION_S = 2 * constants.VALIDATION_TIMEOUT + 5.0
 _INPUT = (ToolInputError, CredentialsError, MemoryInputError, NotHereError, ProviderConfigError, PlatformSetupError)
 _TOLD = (PlatformError, StoppedError)
 
@@ -64,6 +67,27 @@ class Caller:
             else:
                 logger.info("%s: %s", tool, refusal.status)
             return fitted(operation.refused(refusal, request))
+
+    def validate(self, credentials: Mapping[str, Any] | None) -> str | None:
+        """What is wrong with them, with the mode that they choose; None where nothing is."""
+        mode = "memory"
+        try:
+            settings = settings_of(credentials)
+            mode = f"{settings.mode} mode"
+            logs.set_level(settings.log_level)
+            for warning in settings.warnings:
+                logger.warning("%s", warning)
+
+            async def reach() -> None:
+                async with self._clients.lease(settings) as home:
+                    await asyncio.gather(*(beat() for beat in home.beats.values()))
+
+            self._background.call(lambda: check(settings, reach), timeout_s=_VALIDATION_S)
+        except Exception as error:  # noqa: BLE001 - whoever saves the credentials is told
+            reason = refusal_of(error, secrets_of(credentials)).reason
+            logger.warning("the credentials do not work: %s", reason)
+            return f"{mode}: {reason}"
+        return None
 
     def stop(self) -> None:
         """What is accepted is done as far as the time allows; the rest is done by the next start."""

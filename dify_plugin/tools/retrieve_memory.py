@@ -1,0 +1,14 @@
+from collections.abc import Generator
+from typing import Any
+
+from dify_plugin import Tool
+from dify_plugin.entities.tool import ToolInvokeMessage
+
+from mem0_tools.process import caller
+
+
+class RetrieveMemoryTool(Tool):
+    def _invoke(self, tool_parameters: dict[str, Any]) -> Generator[ToolInvokeMessage]:
+        answer = caller().call("retrieve_memory", tool_parameters, self.runtime.credentials)
+        yield self.create_json_message(answer.json)
+        yield self.create_text_message(answer.text)
