@@ -8,9 +8,9 @@ os.environ["MEM0_TELEMETRY"] = "False"
 from dify_plugin import DifyPluginEnv, Plugin  # isort: skip - it replaces sockets and threads, so it comes first
 from dify_plugin.config.logger_format import plugin_logger_handler  # isort: skip
 
-from mem0_tools import logs  # noqa: E402
-from mem0_tools.constants import MAX_REQUEST_TIMEOUT  # noqa: E402
-from mem0_tools.ending import end_well  # noqa: E402
+from mem0_tools import logs
+from mem0_tools.constants import MAX_REQUEST_TIMEOUT
+from mem0_tools.ending import end_well
 
 logs.join(plugin_logger_handler)
 logs.set_level("INFO")

@@ -26,6 +26,18 @@ ACCEPTED = "ACCEPTED"
 _LONGEST_TEXT = 16_000  # of one text in an answer that is too large
 _LONGEST_REASON = 500
 _CUT = "… (cut)"
+_ROOM_FOR_FLAGS = 200
+# Where answers grow with what there is; what lies inside goes first.
+_CUTTABLE = (
+    ("results", "would_delete"),
+    ("results", "results"),
+    ("results", "relations"),
+    ("results",),
+    ("relations",),
+    ("per_user",),
+    ("final_report", "per_user"),
+    ("checkpoint", "conversations"),
+)
 # mem0 knows no such event: what is not true any more was changed.
 _EVENTS = {"SUPERSEDE": "UPDATE"}
 
@@ -49,7 +61,7 @@ def fitted(answer: Answer, *, most: int = constants.MAX_RESULT_BYTES) -> Answer:
     shown = answer.json
     if _size(shown) > most:
         shown = _cut_texts(shown)
-        for path in (("results",), ("results", "would_delete"), ("results", "results"), ("per_user",), ("checkpoint",)):
+        for path in _CUTTABLE:
             shown = _cut_list(shown, path, most)
         if _size(shown) > most:  # nothing of all that was it: then only what happened is said
             shown = {name: value for name, value in shown.items() if _size({name: value}) < most // 4}
@@ -200,9 +212,9 @@ def _cut_list(whole: dict[str, Any], path: tuple[str, ...], most: int) -> dict[s
     part = whole.get(name)
     if rest and isinstance(part, dict):
         return {**whole, name: _cut_list(part, tuple(rest), most - _size({**whole, name: None}))}
-    if rest or not isinstance(part, list | dict):
+    if rest or not isinstance(part, dict if name == "conversations" else list):
         return whole
-    room = most - _size({**whole, name: None}) - len(', "truncated": true')
+    room = most - _size({**whole, name: None}) - _ROOM_FOR_FLAGS
     return {**whole, name: _beginning(part, room), f"{name}_total": len(part)}
 
 

@@ -1,8 +1,8 @@
 """The memories that are open, one for each set of credentials. All of it happens on the background loop.
 
-Opening is shared: whoever comes meanwhile waits for the same one, and whoever gives up waiting does not break it off for
-the others. One that others have been opened after, and that nobody has asked for a while, is closed once nobody uses it:
-so ends what changed credentials leave behind.
+Opening is shared: whoever comes meanwhile waits for the same one, and whoever gives up waiting does not break it off
+for the others. One that others have been opened after, and that nobody has asked for a while, is closed once nobody
+uses it: so ends what changed credentials leave behind.
 """
 
 import asyncio

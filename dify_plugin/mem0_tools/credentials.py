@@ -39,7 +39,9 @@ LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 _MODELS = frozenset({"openai", "openai_structured", "azure_openai", "azure_openai_structured", "anthropic", "deepseek"})
 _MODELS |= frozenset({"ollama", "groq", "together", "litellm", "gemini", "xai", "lmstudio", "vllm", "aws_bedrock"})
 _STORES = frozenset({"pgvector", "qdrant", "chroma", "milvus", "faiss", "redis", "pinecone", "weaviate", "mongodb"})
-_STORES |= frozenset({"elasticsearch", "opensearch", "supabase", "azure_ai_search", "azure_mysql", "valkey", "upstash_vector"})
+_STORES |= frozenset(
+    {"elasticsearch", "opensearch", "supabase", "azure_ai_search", "azure_mysql", "valkey", "upstash_vector"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +110,7 @@ def settings_of(credentials: Credentials | None) -> Settings:
     given = credentials or {}
     warnings: list[str] = []
     home = _home(given, warnings)
-    settings = Settings(
+    return Settings(
         home=home,
         fingerprint=_fingerprint(given),
         async_mode=flag_of(given.get("async_mode"), default=True),
@@ -121,7 +123,6 @@ def settings_of(credentials: Credentials | None) -> Settings:
         checkpoint_ttl_days=_number(given, "checkpoint_ttl_days", constants.CHECKPOINT_TTL_DAYS, warnings, least=1),
         warnings=tuple(warnings),
     )
-    return settings
 
 
 def secrets_of(credentials: Credentials | None) -> list[str]:
@@ -165,8 +166,8 @@ def _self_hosted(given: Credentials, warnings: list[str]) -> SelfHosted:
     if graph:
         _part(given, GRAPH)
         warnings.append(
-            f"{GRAPH}: mem0 2.x has no graph store any more, so nobody connects to it; people, things and how they stand"
-            " to each other are kept with the memories and come back as relations"
+            f"{GRAPH}: mem0 2.x has no graph store any more, so nobody connects to it; people, things and how they"
+            " stand to each other are kept with the memories and come back as relations"
         )
     reranker = _part(given, RERANKER) if _value(given, RERANKER) else None
     return SelfHosted(llm, embedder, store, reranker, wants_relations=graph)

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from xiaozhi_memory.mem0ai.accepting.accepted import Operation
 from xiaozhi_memory.mem0ai.facts.learned import MemoryChange
 from xiaozhi_memory.mem0ai.records import FoundMemory, StoredMemory
 from xiaozhi_memory.mem0ai.rows.history import MemoryEvent
@@ -20,18 +21,11 @@ class ToolMemory(Protocol):
         """Whose memory this is, or was; None where nobody ever had it."""
         ...
 
-    async def add(
-        self,
-        messages: Sequence[Mapping[str, Any]],
-        *,
-        user_id: str,
-        agent_id: str | None = None,
-        metadata: Mapping[str, Any] | None = None,
-        infer: Any = False,
-        instruction: Any = None,
-        key: str | None = None,
-    ) -> Sequence[MemoryChange] | Sequence[StoredMemory]:
-        """With the same `key` nothing is written a second time."""
+    @property
+    def add(self) -> Callable[..., Awaitable[Sequence[MemoryChange] | Sequence[StoredMemory]]]:
+        """Messages, of a user and maybe an agent, with metadata. `infer`: a model makes facts of them, after an
+        `instruction` where one is given. With the same `key` nothing is written a second time.
+        """
         ...
 
     async def search(
@@ -89,7 +83,7 @@ class KnowsRelations(Protocol):
 class Writes(Protocol):
     """Accepts a write durably; it is done later, also after a kill."""
 
-    async def accept(self, operation: str, user_id: str, arguments: Mapping[str, Any]) -> None: ...
+    async def accept(self, operation: Operation, user_id: str, arguments: Mapping[str, Any]) -> None: ...
 
     async def waiting(self) -> int: ...
 

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Generic, Literal, TypeVar
 
+from xiaozhi_memory.mem0ai.accepting.accepted import Operation as Write
 from xiaozhi_memory.mem0ai.checks import checked_limit
 from xiaozhi_memory.mem0ai.records import FoundMemory, StoredMemory
 from xiaozhi_memory.mem0ai.rows.listing import cursor_of
@@ -17,8 +18,16 @@ from .answers import ERROR, NOT_FOUND, OVERLOAD, SUCCESS, TIMEOUT, Answer, envel
 from .errors import NotHereError, NothingThereError
 from .memory import Home
 from .parameters import Parameters
-from .requests import AddRequest, DeleteAllRequest, ExtractRequest, ListRequest, OneRequest, PersonRequest
-from .requests import SearchRequest, StatusRequest
+from .requests import (
+    AddRequest,
+    DeleteAllRequest,
+    ExtractRequest,
+    ListRequest,
+    OneRequest,
+    PersonRequest,
+    SearchRequest,
+    StatusRequest,
+)
 
 R = TypeVar("R")
 Kind = Literal["read", "write", "extract"]
@@ -163,9 +172,7 @@ async def _search(call: Call, asked: SearchRequest) -> Answer:
         )
     else:
         agent_id = str(whose.agent_id)
-        found = await memory.search_by_agent(
-            asked.query, agent_id=agent_id, top_k=asked.top_k, filters=whose.filters
-        )
+        found = await memory.search_by_agent(asked.query, agent_id=agent_id, top_k=asked.top_k, filters=whose.filters)
     _used(call, found)
     items = [answers.found_item(one) for one in found]
     message = f"Found {len(items)} matching memories"
@@ -288,9 +295,7 @@ async def _checkpoint(call: Call, asked: PersonRequest) -> Answer:
 
 def _flat_refused(what: str) -> Callable[[Refusal, Any], Answer]:
     def refused(why: Refusal, asked: Any) -> Answer:
-        return Answer(
-            {"status": why.status, "messages": why.reason, "results": []}, f"Failed to {what}: {why.reason}"
-        )
+        return Answer({"status": why.status, "messages": why.reason, "results": []}, f"Failed to {what}: {why.reason}")
 
     return refused
 
@@ -299,9 +304,7 @@ async def _forget(call: Call, asked: PersonRequest) -> Answer:
     if call.home.forgets is None:
         raise NotHereError("this kind of memory forgets nothing by itself")
     _check_ids(asked.user_id, asked.app_id)
-    told = await call.home.forgets.forget_faded(
-        user_id=asked.user_id, app_id=asked.app_id, dry_run=asked.dry_run
-    )
+    told = await call.home.forgets.forget_faded(user_id=asked.user_id, app_id=asked.app_id, dry_run=asked.dry_run)
     did = "Would delete" if asked.dry_run else "Deleted"
     text = (
         f"{did} {told.get('deleted_count', 0)} memories, retained {told.get('retained_count', 0)}, "
@@ -325,7 +328,7 @@ async def _owner(call: Call, asked: OneRequest) -> str:
     return owner
 
 
-async def _accept(call: Call, operation: str, user_id: str, arguments: Mapping[str, Any]) -> None:
+async def _accept(call: Call, operation: Write, user_id: str, arguments: Mapping[str, Any]) -> None:
     """Written down when this returns: it will be done, also if this process is killed now."""
     writes = call.home.writes
     if writes is None:

@@ -27,8 +27,18 @@ from xiaozhi_memory.mem0ai.platform.options import PlatformOptions
 
 from . import constants
 from .connecting import address_of
-from .credentials import EMBEDDER, LLM, PLATFORM_HOST, PLATFORM_KEY, RERANKER, VECTOR_STORE
-from .credentials import Part, Platform, SelfHosted, Settings
+from .credentials import (
+    EMBEDDER,
+    LLM,
+    PLATFORM_HOST,
+    PLATFORM_KEY,
+    RERANKER,
+    VECTOR_STORE,
+    Part,
+    Platform,
+    SelfHosted,
+    Settings,
+)
 from .errors import CredentialsError
 from .parameters import number_of
 from .places import folder_for
@@ -91,7 +101,7 @@ class _SelfHostedProbes:
 
         def ask() -> int:
             model = open_embedder(_mem0(self._home.embedder))
-            client = getattr(model, "client", None)
+            client: Any = getattr(model, "client", None)
             if hasattr(client, "with_options"):
                 model.client = client.with_options(timeout=self._limit_s, max_retries=0)
             with _closing(client):

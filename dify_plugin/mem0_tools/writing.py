@@ -3,13 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
-from xiaozhi_memory.mem0ai.accepting.accepted import Accepted, Within
+from xiaozhi_memory.mem0ai.accepting.accepted import Accepted, Operation, Within
 from xiaozhi_memory.mem0ai.accepting.doing import EngineDoer
 from xiaozhi_memory.mem0ai.accepting.journal import Journal
 from xiaozhi_memory.mem0ai.accepting.worker import Worker, WorkOptions
 
 from . import logs
-from .errors import ToolInputError
 
 _PARALLEL_MAX = 8  # more would leave no connection for who asks
 
@@ -24,9 +23,7 @@ class Writing:
     def start(self) -> None:
         self._worker.start()
 
-    async def accept(self, operation: str, user_id: str, arguments: Mapping[str, Any]) -> None:
-        if operation not in ("add", "update", "delete", "delete_all"):
-            raise ToolInputError(f"{operation} cannot be done later")
+    async def accept(self, operation: Operation, user_id: str, arguments: Mapping[str, Any]) -> None:
         traced = {**arguments, "trace": logs.run_id.get()}
         await self._worker.accept(operation, user_id, traced)
 
