@@ -38,6 +38,7 @@ class _Client:
     asked_at: float
     users: int = 0
     unused: asyncio.Event = field(default_factory=asyncio.Event)
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
     beat: asyncio.Task[None] | None = None
 
 
@@ -104,7 +105,9 @@ class Clients:
                 del self._clients[settings.fingerprint]
             return
         home = done.result()
-        client.beat = asyncio.create_task(beating(home.beats, settings.heartbeat_s), name="mem0-heartbeat")
+        client.beat = asyncio.create_task(
+            beating(home.beats, settings.heartbeat_s, client.ended), name="mem0-heartbeat"
+        )
 
     async def _sweep(self) -> None:
         while True:
@@ -130,8 +133,7 @@ class Clients:
         task.add_done_callback(self._closing.discard)
 
     async def _closed(self, client: _Client, deadline_s: float) -> None:
-        if client.beat is not None:
-            client.beat.cancel()
+        client.ended.set()
         if client.users:
             with suppress(TimeoutError):
                 async with asyncio.timeout(deadline_s):
@@ -142,6 +144,8 @@ class Clients:
                 await asyncio.wait({client.opening})
             if client.opening.cancelled() or client.opening.exception() is not None:
                 return
+            if client.beat is not None:
+                await client.beat
             await client.opening.result().close(deadline_s)
         except Exception as error:  # noqa: BLE001 - it is gone for us in any case
             logger.warning("a memory did not close well (%s)", type(error).__name__)

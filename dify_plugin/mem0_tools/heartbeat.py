@@ -6,6 +6,7 @@ Only what costs nothing is asked: a database and a store, never a model.
 import asyncio
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 
 from .memory import Check
 
@@ -14,12 +15,16 @@ logger = logging.getLogger(__name__)
 _BEAT_TIMEOUT_S = 10.0
 
 
-async def beating(beats: Mapping[str, Check], every_s: float) -> None:
-    """The first beat comes at once."""
-    while beats:
+async def beating(beats: Mapping[str, Check], every_s: float, ended: asyncio.Event) -> None:
+    """The first beat comes at once. To be ended and not cancelled: a pool that is broken off while it looks at its
+    connections loses them.
+    """
+    while beats and not ended.is_set():
         for name, beat in beats.items():
             await _beat(name, beat)
-        await asyncio.sleep(every_s)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(every_s):
+                await ended.wait()
 
 
 async def _beat(name: str, beat: Check) -> None:
