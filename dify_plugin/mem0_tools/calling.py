@@ -12,7 +12,7 @@ from psycopg_pool import PoolTimeout, TooManyRequests
 from xiaozhi_memory.mem0ai.accepting.accepted import JournalFullError
 from xiaozhi_memory.mem0ai.by_mem0.mem0_parts import ProviderConfigError
 from xiaozhi_memory.mem0ai.errors import MemoryInputError, MemoryNotFoundError
-from xiaozhi_memory.mem0ai.platform.errors import PlatformError
+from xiaozhi_memory.mem0ai.platform.errors import PlatformError, StillPendingError
 from xiaozhi_memory.mem0ai.platform.options import PlatformSetupError
 
 from . import constants, logs
@@ -125,7 +125,7 @@ def refusal_of(error: Exception, secrets: list[str]) -> Refusal:
         return Refusal(OVERLOAD, "System overloaded, try again later")
     if isinstance(error, PoolTimeout):
         return Refusal(ERROR, "Error: the database cannot be reached, or gives no connection in time")
-    if isinstance(error, TimeoutError):
+    if isinstance(error, TimeoutError | StillPendingError):
         return Refusal(TIMEOUT, "Operation timed out")
     if isinstance(error, _INPUT):
         return Refusal(ERROR, without_secrets(str(error), secrets), is_input=True)
