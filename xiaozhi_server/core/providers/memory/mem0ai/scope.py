@@ -7,7 +7,7 @@ from hashlib import sha256
 from ..speaker import person_named
 from .errors import InvalidIdError
 
-__all__ = ["InvalidIdError", "Scope", "checked_id", "owner_of"]
+__all__ = ["InvalidIdError", "OfAgent", "Scope", "Whose", "checked_id", "owner_of"]
 
 _LONGEST_ID = 256
 _PERSON = "/person:"
@@ -50,6 +50,19 @@ class Scope:
         """Whether a memory of this owner with these is inside."""
         of_agent = self.agent_id in (None, agent_id) or agent_id in self.also_agents
         return of_agent and self.run_id in (None, run_id)
+
+
+@dataclass(frozen=True, slots=True)
+class OfAgent:
+    """What one agent heard, of whomever."""
+
+    agent_id: str
+
+    def __post_init__(self) -> None:
+        checked_id("agent_id", self.agent_id)
+
+
+Whose = Scope | OfAgent
 
 
 def checked_id(name: str, value: object) -> str:

@@ -3,16 +3,14 @@
 It keeps the history of memories, and which accepted writes were done. Nothing waits there, and nothing is granted.
 """
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
 from uuid import UUID
 
 from ..facts.thing import KnownThing
+from ..own_file import OwnThread
 from ..records import StoredMemory
 from ..rows.history import MemoryEvent, events_told
 from ..saving.outbox import OutboxEntry
@@ -20,35 +18,32 @@ from ..scope import Scope
 from .beside import Change, Notes
 from .notes_table import NotedChange, NotesFile
 
-T = TypeVar("T")
-
 
 class FileBeside:
     """A Beside. Several programs may use the same file; it is opened when it is first needed."""
 
     def __init__(self, path: Path) -> None:
         self._file = NotesFile(path)
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="memory-notes")
+        self._thread = OwnThread("memory-notes")
 
     async def close(self) -> None:
-        await self._run(self._file.close)
-        self._thread.shutdown(wait=False)
+        await self._thread.end(self._file.close)
 
     @asynccontextmanager
     async def noting(self, held: OutboxEntry | None = None) -> AsyncIterator[Notes]:
         notes = FileNotes()
         yield notes
         if notes.changes or notes.keys:
-            await asyncio.shield(self._run(lambda: self._file.put(notes.changes, notes.keys)))
+            await self._thread.run(lambda: self._file.put(notes.changes, notes.keys))
 
     async def is_done(self, user_id: str, key: str) -> bool:
-        return await self._run(lambda: self._file.is_done(user_id, key))
+        return await self._thread.run(lambda: self._file.is_done(user_id, key))
 
     async def events(self, scope: Scope, id: UUID, memory: StoredMemory | None) -> list[MemoryEvent]:
-        return events_told(id, await self._run(lambda: self._file.changes_of(scope.user_id, id)), memory)
+        return events_told(id, await self._thread.run(lambda: self._file.changes_of(scope.user_id, id)), memory)
 
     async def owner(self, id: UUID) -> str | None:
-        return await self._run(lambda: self._file.owner(id))
+        return await self._thread.run(lambda: self._file.owner(id))
 
     async def reach(self, scope: Scope) -> Scope:
         return scope.reading(())
@@ -67,10 +62,7 @@ class FileBeside:
 
     async def forget(self, user_id: str) -> None:
         """Leave no line of a person."""
-        await self._run(lambda: self._file.forget(user_id))
-
-    async def _run(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        await self._thread.run(lambda: self._file.forget(user_id))
 
 
 class FileNotes:

@@ -1,14 +1,13 @@
 """The history of memories, and the keys of what was added, in an SQLite file. All of it blocks: for a thread."""
 
-import os
-import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
+
+from ..own_file import OwnFile
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS history (
@@ -31,15 +30,9 @@ CREATE TABLE IF NOT EXISTS done (
     done_at TEXT NOT NULL,
     PRIMARY KEY (user_id, key)
 ) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS done_at ON done (done_at);
 """
-# Of what is deleted no text stays in the file.
-_SETTINGS = ("journal_mode = WAL", "synchronous = FULL", "secure_delete = ON", "temp_store = MEMORY")
-_PATIENCE_S = 5.0
 _KEPT = timedelta(days=30)  # longer than any write is tried again
-
-
-class NotesFailedError(RuntimeError):
-    """The file of notes cannot be used. Never quotes it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,32 +50,33 @@ class NotedChange:
     happened_at: datetime
 
 
-class NotesFile:
-    """Opened with the first call, for one thread at a time."""
+class NotesFile(OwnFile):
+    """For one thread at a time."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._open: sqlite3.Connection | None = None
+        super().__init__(path, _SCHEMA)
 
     def put(self, changes: Sequence[NotedChange], keys: Sequence[tuple[str, str]]) -> None:
         """All in one transaction: on the disk when it returns."""
         now = datetime.now(UTC).isoformat()
-        with self._writing() as database:
+        with self.writing() as database:
             database.executemany(
                 "INSERT INTO history"
                 " (user_id, memory_id, event, old_text, new_text, role, speaker, created_at, happened_at)"
                 " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 map(_row, changes),
             )
-            database.executemany("INSERT OR IGNORE INTO done VALUES (?, ?, ?)", [(*key, now) for key in keys])
+            if keys:
+                database.executemany("INSERT OR IGNORE INTO done VALUES (?, ?, ?)", [(*key, now) for key in keys])
+                database.execute("DELETE FROM done WHERE done_at < ?", ((datetime.now(UTC) - _KEPT).isoformat(),))
 
     def is_done(self, user_id: str, key: str) -> bool:
-        with self._reading() as database:
+        with self.reading() as database:
             found = database.execute("SELECT 1 FROM done WHERE user_id = ? AND key = ?", (user_id, key)).fetchone()
         return found is not None
 
     def changes_of(self, user_id: str, id: UUID) -> list[Mapping[str, Any]]:
-        with self._reading() as database:
+        with self.reading() as database:
             rows = database.execute(
                 "SELECT event, old_text, new_text, role, speaker, created_at, happened_at FROM history"
                 " WHERE memory_id = ? AND user_id = ? ORDER BY seq",
@@ -92,59 +86,15 @@ class NotesFile:
         return [_with_times(dict(zip(names, row, strict=True))) for row in rows]
 
     def owner(self, id: UUID) -> str | None:
-        with self._reading() as database:
+        with self.reading() as database:
             row = database.execute("SELECT user_id FROM history WHERE memory_id = ? LIMIT 1", (str(id),)).fetchone()
         return None if row is None else str(row[0])
 
     def forget(self, user_id: str) -> None:
-        with self._writing() as database:
+        with self.writing() as database:
             database.execute("DELETE FROM history WHERE user_id = ?", (user_id,))
             database.execute("DELETE FROM done WHERE user_id = ?", (user_id,))
-        with self._reading() as database:
-            # What was deleted still stands in the log beside the file until that is emptied.
-            database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-
-    def close(self) -> None:
-        if self._open is not None:
-            self._open.close()
-            self._open = None
-
-    @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        with self._reading() as database:
-            database.execute("BEGIN IMMEDIATE")
-            try:
-                yield database
-            except BaseException:
-                database.execute("ROLLBACK")
-                raise
-            database.execute("COMMIT")
-
-    @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
-        try:
-            if self._open is None:
-                self._open = _opened(self._path)
-            yield self._open
-        except (sqlite3.Error, OSError) as error:
-            reason = getattr(error, "sqlite_errorname", None) or type(error).__name__
-            raise NotesFailedError(f"the history cannot be read or written ({reason})") from None
-
-
-def _opened(path: Path) -> sqlite3.Connection:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Nobody else may read what somebody said.
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-    database = sqlite3.connect(path, timeout=_PATIENCE_S, isolation_level=None, check_same_thread=False)
-    try:
-        for setting in _SETTINGS:
-            database.execute(f"PRAGMA {setting}")
-        database.executescript(_SCHEMA)
-        database.execute("DELETE FROM done WHERE done_at < ?", ((datetime.now(UTC) - _KEPT).isoformat(),))
-    except BaseException:
-        database.close()
-        raise
-    return database
+        self.leave_no_trace()
 
 
 def _row(change: NotedChange) -> tuple[Any, ...]:

@@ -30,14 +30,14 @@ from ..rows.listing import checked_cursor
 from ..saving.describing import Describer, in_words
 from ..saving.outbox import OutboxEntry
 from ..saving.verbatim import row_of
-from ..scope import Scope, checked_id
+from ..scope import OfAgent, Scope, Whose, checked_id
 from ..wishes import Wishes
 from .beside import Beside
 from .extract_by_mem0 import ExtractionOptions, Extractor
 from .mem0_payload import without_taken_names
 from .other_saver import OtherSaver
 from .other_search import MOST_FILTERED, OtherSearcher
-from .other_store import MOST_LISTED, OfAgent, OtherStore, Whose
+from .other_store import MOST_LISTED, OtherStore
 from .rerank import Reranker, reranked
 
 FOUND_MAX = 1000

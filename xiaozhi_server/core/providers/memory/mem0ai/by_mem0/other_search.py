@@ -18,9 +18,9 @@ from ..recall.rank import Question, question_of
 from ..recall.words import tokens_of
 from ..records import FoundMemory, StoredMemory
 from ..saving.verbatim import rows_of
-from ..scope import Scope
+from ..scope import OfAgent, Scope, Whose
 from .beside import Beside
-from .other_store import OfAgent, OtherStore, StoreLimitError, Whose
+from .other_store import OtherStore, StoreLimitError
 
 logger = logging.getLogger(__name__)
 

@@ -5,7 +5,6 @@ Nothing that comes back is taken for theirs, and what mem0's plugin for Dify not
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID
@@ -13,7 +12,7 @@ from uuid import UUID
 from ..embedding.embed import Vectors
 from ..recall.words import words_of
 from ..records import NewMemory, StoredMemory
-from ..scope import Scope, checked_id
+from ..scope import OfAgent, Scope, Whose
 from .mem0_payload import is_internal, memory_from, payload_of
 from .threads import Threads
 
@@ -37,19 +36,6 @@ class StoreFailedError(RuntimeError):
 
 class StoreLimitError(RuntimeError):
     """More than this store can be asked for in one go. Nothing is left out silently."""
-
-
-@dataclass(frozen=True, slots=True)
-class OfAgent:
-    """What one agent heard, of whomever."""
-
-    agent_id: str
-
-    def __post_init__(self) -> None:
-        checked_id("agent_id", self.agent_id)
-
-
-Whose = Scope | OfAgent
 
 
 class OtherStore:

@@ -2,6 +2,15 @@
 
 from .api import PlatformApi
 from .engine import PlatformEngine
+from .memory import PlatformMemory
 from .options import DEFAULT_HOST, KEY_VARIABLE, PlatformOptions, PlatformSetupError
 
-__all__ = ["DEFAULT_HOST", "KEY_VARIABLE", "PlatformApi", "PlatformEngine", "PlatformOptions", "PlatformSetupError"]
+__all__ = [
+    "DEFAULT_HOST",
+    "KEY_VARIABLE",
+    "PlatformApi",
+    "PlatformEngine",
+    "PlatformMemory",
+    "PlatformOptions",
+    "PlatformSetupError",
+]

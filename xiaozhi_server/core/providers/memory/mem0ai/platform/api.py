@@ -14,7 +14,7 @@ from uuid import UUID
 
 from ...base import SpokenMessage
 from ..records import FoundMemory
-from ..scope import Scope
+from ..scope import OfAgent, Scope, Whose
 from .errors import (
     PlatformAwayError,
     PlatformBusyError,
@@ -29,7 +29,7 @@ from .results import found_memories, result_ids
 EventStatus = Literal["pending", "succeeded", "failed"]
 Json = dict[str, Any]
 
-_TOP_K_MAX = 1000
+TOP_K_MAX = 1000
 _PAGE_SIZE = 100
 _PAGES_MAX = 1000
 _LONGEST_ANSWER_BYTES = 8 << 20
@@ -62,9 +62,10 @@ class PlatformApi:
         messages: Sequence[SpokenMessage],
         *,
         user_id: str,
-        metadata: Mapping[str, str],
+        metadata: Mapping[str, Any],
         said_at: datetime,
         instruction: str = "",
+        infer: bool = True,
     ) -> str:
         """Hand over what was said; the id of the event that tells what became of it."""
         body: Json = {
@@ -75,6 +76,8 @@ class PlatformApi:
         }
         if instruction:
             body["custom_instructions"] = instruction
+        if not infer:
+            body["infer"] = False
         answer = await self._ask("POST", "/v3/memories/add/", body)
         event_id = answer.get("event_id") if isinstance(answer, dict) else None
         if not isinstance(event_id, str) or not event_id:
@@ -82,22 +85,31 @@ class PlatformApi:
         return event_id
 
     async def event(self, event_id: str) -> EventStatus:
+        return (await self.outcome(event_id))[0]
+
+    async def outcome(self, event_id: str) -> tuple[EventStatus, Sequence[Any]]:
+        """With what came of it, as far as the platform tells."""
         try:
             answer = await self._ask("GET", f"/v1/event/{quote(event_id, safe='')}/")
         except PlatformRejectedError as error:
             raise UnknownEventError(str(error)) from None
         status = answer.get("status") if isinstance(answer, dict) else None
         if status in ("SUCCEEDED", "FAILED"):
-            return "succeeded" if status == "SUCCEEDED" else "failed"
+            results = answer.get("results")
+            return "succeeded" if status == "SUCCEEDED" else "failed", results if isinstance(results, list) else []
         if status in ("PENDING", "RUNNING"):
-            return "pending"
+            return "pending", []
         raise PlatformAwayError("an event without a status", may_have_worked=False)
 
-    async def search(self, query: str, scope: Scope, *, top_k: int) -> list[FoundMemory]:
-        """The memories that fit best, the best first."""
-        body = {"query": query, "filters": _filters(scope), "top_k": min(top_k, _TOP_K_MAX)}
+    async def search(
+        self, query: str, whose: Whose, *, top_k: int, threshold: float | None = None
+    ) -> list[FoundMemory]:
+        """The memories that fit best, the best first. Without a threshold the platform has one of its own."""
+        body: Json = {"query": query, "filters": _filters(whose), "top_k": min(top_k, TOP_K_MAX)}
+        if threshold is not None:
+            body["threshold"] = threshold
         answer = await self._ask("POST", "/v3/memories/search/", body, timeout_s=self._options.search_timeout_s)
-        return found_memories(_results(answer), scope)
+        return found_memories(_results(answer), whose)
 
     async def sent(self, user_id: str, send_id: str) -> list[tuple[str, str]]:
         """The memories that came of what was sent under this name: the id of each, and by which request it came."""
@@ -109,9 +121,9 @@ class PlatformApi:
             if isinstance(one.get("id"), str) and one.get("user_id") == user_id and _mark(one, "send_id") == send_id
         ]
 
-    async def every(self, scope: Scope) -> list[Json]:
-        """What an owner has."""
-        return await self._pages(_filters(scope))
+    async def every(self, whose: Whose) -> list[Json]:
+        """What an owner or an agent has."""
+        return await self._pages(_filters(whose))
 
     async def get(self, memory_id: str) -> Json | None:
         """Whosever it is."""
@@ -204,8 +216,12 @@ def _said(message: SpokenMessage) -> str:
     return f"{message.speaker}: {message.content}" if message.speaker else message.content
 
 
-def _filters(scope: Scope, *, send_id: str | None = None) -> Json:
+def _filters(scope: Whose, *, send_id: str | None = None) -> Json:
     """The agent stands in the metadata: the platform knows memories of a user and of an agent, and none of both."""
+    if isinstance(scope, OfAgent):
+        # A filter must name somebody: here everybody of whom this agent heard, and what others keep as the agent's own.
+        heard: Json = {"AND": [{"user_id": "*"}, {"metadata": {"agent_id": scope.agent_id}}]}
+        return {"OR": [{"agent_id": scope.agent_id}, heard]}
     conditions: list[Json] = [{"user_id": scope.user_id}]
     if scope.agent_id is not None:
         conditions.append({"metadata": {"agent_id": scope.agent_id}})

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from ..message import LONGEST_TEXT, storable
 from ..records import FoundMemory, StoredMemory
 from ..rows.history import MemoryEvent
-from ..scope import Scope
+from ..scope import OfAgent, Scope, Whose
 
 # What we attach to whatever we send.
 MARKS = frozenset(("agent_id", "session_id", "send_id", "attempt"))
@@ -17,7 +17,7 @@ MARKS = frozenset(("agent_id", "session_id", "send_id", "attempt"))
 _NAMESPACE = uuid.UUID("0f4c3e55-53a5-4f0c-9d54-0c1f6c8f6f0d")
 
 
-def found_memories(results: Iterable[Any], scope: Scope) -> list[FoundMemory]:
+def found_memories(results: Iterable[Any], scope: Whose) -> list[FoundMemory]:
     memories = (_memory(result, scope) for result in results if isinstance(result, Mapping))
     return [found for found in memories if found is not None and _is_in(found.memory, scope)]
 
@@ -36,8 +36,17 @@ def attempt_of(memory: StoredMemory) -> str:
     return _text((memory.metadata or {}).get("attempt"))
 
 
-def stored_memories(results: Iterable[Any], scope: Scope) -> list[StoredMemory]:
+def stored_memories(results: Iterable[Any], scope: Whose) -> list[StoredMemory]:
     return [found.memory for found in found_memories(results, scope)]
+
+
+def told_memory(result: Mapping[str, Any], scope: Scope) -> StoredMemory:
+    """What an event tells of a memory that came of it; its text is empty where that is not told."""
+    data = result.get("data")
+    text = _text(result.get("memory")) or _text(data.get("memory") if isinstance(data, Mapping) else None)
+    found = _memory({**result, "memory": text or "?"}, scope)
+    assert found is not None
+    return found.memory if text else replace(found.memory, text="")
 
 
 def without_marks(memory: StoredMemory) -> StoredMemory:
@@ -72,7 +81,7 @@ def _event(line: Mapping[str, Any], id: uuid.UUID) -> MemoryEvent:
     )
 
 
-def _memory(result: Mapping[str, Any], scope: Scope) -> FoundMemory | None:
+def _memory(result: Mapping[str, Any], scope: Whose) -> FoundMemory | None:
     text = storable(_text(result.get("memory")))
     if not text:
         return None
@@ -81,8 +90,8 @@ def _memory(result: Mapping[str, Any], scope: Scope) -> FoundMemory | None:
     created_at = _time(result.get("created_at")) or datetime.now(UTC)
     memory = StoredMemory(
         id=_id(result.get("id")),
-        user_id=_text(result.get("user_id")) or scope.user_id,
-        agent_id=_text(metadata.get("agent_id")) or scope.agent_id or "",
+        user_id=_text(result.get("user_id")) or (scope.user_id if isinstance(scope, Scope) else ""),
+        agent_id=_text(metadata.get("agent_id")) or _agent_of(result, scope),
         run_id="",
         session_id=_text(metadata.get("session_id")),
         role="user",
@@ -95,7 +104,14 @@ def _memory(result: Mapping[str, Any], scope: Scope) -> FoundMemory | None:
     return FoundMemory(memory, _score(result.get("score")), None)
 
 
-def _is_in(memory: StoredMemory, scope: Scope) -> bool:
+def _agent_of(result: Mapping[str, Any], scope: Whose) -> str:
+    """Where the agent stands whose memory it is, if we have not attached it."""
+    return (scope.agent_id or "") if isinstance(scope, Scope) else _text(result.get("agent_id"))
+
+
+def _is_in(memory: StoredMemory, scope: Whose) -> bool:
+    if isinstance(scope, OfAgent):
+        return memory.agent_id == scope.agent_id
     return memory.user_id == scope.user_id and scope.agent_id in (None, memory.agent_id)
 
 
