@@ -72,7 +72,7 @@ class World:
 
     def says(self, user: str, *texts: str, answer: str = "I see.", **more: Any) -> str:
         """A new conversation of the day, or what goes on in one; its id."""
-        id = more.pop("conversation_id", "")
+        id: str = more.pop("conversation_id", "")
         for text in texts:
             self._minute += 1
             at = (DAY + timedelta(hours=9, minutes=self._minute)).timestamp()

@@ -198,7 +198,7 @@ def _number(item: dict[str, Any], count: int) -> int | None:
     if isinstance(number, str) and number.strip().isdecimal():
         number = int(number)
     is_number = isinstance(number, int) and not isinstance(number, bool)
-    return number if is_number and 1 <= number <= count else None  # type: ignore[operator, return-value]
+    return number if is_number and 1 <= number <= count else None  # type: ignore[operator]
 
 
 def _kind(item: dict[str, Any]) -> object:

@@ -100,6 +100,7 @@ class LongTerm:
         working = asyncio.create_task(self._work(request, run, self._at_once), name=f"memory-{state.id}")
         self._running.add(working)
         working.add_done_callback(self._ended)
+        await asyncio.sleep(0)  # one that is cancelled before it has begun could not say how it ended
         return _accepted(request, state, "async")
 
     async def run(self, request: ExtractionRequest) -> dict[str, Any]:
@@ -162,6 +163,8 @@ class LongTerm:
             now,
             Totals(len(request.user_ids)),
         )
+        if self._count is None:
+            self._count = await token_counter()
         run = TaskRun(state, request.user_ids, self._records, self._ceiling, lambda: self._is_stopping)
         await run.begin()
         return state, run
@@ -169,8 +172,7 @@ class LongTerm:
     async def _work(self, request: ExtractionRequest, run: TaskRun, at_once: int) -> None:
         state, api = run.state, DifyApi(request.dify)
         try:
-            if self._count is None:
-                self._count = await token_counter()
+            assert self._count is not None
             order = Order(
                 state.id,
                 request.app_id,

@@ -5,6 +5,7 @@ A lock is added first, and is ours only once nobody else's is seen beside it.
 """
 
 import asyncio
+import contextlib
 import json
 import random
 import uuid
@@ -92,17 +93,31 @@ class StoreRecords:
     async def lock(self, user_id: str, app_id: str, *, holder_id: str, ttl_s: int, since: datetime) -> Lock:
         now = datetime.now(UTC)
         mine = Lock(user_id, app_id, holder_id, int(now.timestamp() * 1000), now, ttl_s, str(uuid.uuid4()))
-        await self._store.insert([self._lock_row(mine, now)])
+        try:
+            await self._store.insert([self._lock_row(mine, now)])
+            holder = await self._contended(mine)
+        except BaseException:
+            with contextlib.suppress(Exception):
+                await self.release(mine)
+            raise
+        if holder is None:
+            return mine
+        await self.release(mine)
+        raise LockHeldError(holder)
+
+    async def _contended(self, mine: Lock) -> str | None:
+        """Who has it instead; None where it is ours."""
+        holder = ""
         for look in range(_LOOKS):
             others = await self._others(mine)
             if not others:
-                return mine
+                return None
+            holder = others[0].holder_id
             if _order(mine) > min(map(_order, others)):
                 break
             # The older one stays where the younger one makes room; one that had seen nobody before us does not.
             await asyncio.sleep(_PAUSE_S * (look + random.random()))
-        await self.release(mine)
-        raise LockHeldError(others[0].holder_id)
+        return holder
 
     async def beat(self, lock: Lock) -> bool:
         if not await self._is_held(lock):

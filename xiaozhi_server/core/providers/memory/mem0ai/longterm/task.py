@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from .classify import SUBTYPES
+from .classify import SUBTYPES, Subtype
 from .records import Json, KeptTask
 from .report import UserReport, nothing_written
 from .told import LONGEST
@@ -13,8 +13,8 @@ from .window import Window
 
 RUNNING, COMPLETED, FAILED = "running", "completed", "failed"
 # A task says that it lives more often than this; one that does not is nobody's any more.
-FLUSH_S = 30.0
-_SILENT = timedelta(seconds=10 * FLUSH_S)
+FLUSH_S = 10.0
+_SILENT = timedelta(minutes=5)
 _SHOWN = "%Y-%m-%d %H:%M:%S"
 _STALE = "nobody works on this task any more: what is left is taken by the next run"
 _COUNTS = (
@@ -36,7 +36,7 @@ class Totals:
     scanned_messages: int = 0
     processed_conversations: int = 0
     processed_messages: int = 0
-    written: dict[str, int] = field(default_factory=lambda: dict(nothing_written()))
+    written: dict[Subtype, int] = field(default_factory=nothing_written)
 
     def add(self, report: UserReport) -> None:
         self.skipped_users += report.status == "SKIPPED"
