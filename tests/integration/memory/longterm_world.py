@@ -14,6 +14,7 @@ from tests.support.dify_api import KEY, DifyStandIn
 from tests.support.scripted_model import Asked, ScriptedModel
 from xiaozhi_server.core.providers.memory.mem0ai import MemoryEngine
 from xiaozhi_server.core.providers.memory.mem0ai.by_mem0.ask_model import Mem0Model
+from xiaozhi_server.core.providers.memory.mem0ai.by_mem0.beside_postgres import PostgresBeside
 from xiaozhi_server.core.providers.memory.mem0ai.by_mem0.bridge import Mem0Bridge
 from xiaozhi_server.core.providers.memory.mem0ai.by_mem0.extract_by_mem0 import (
     ExtractingSaver,
@@ -127,7 +128,9 @@ async def world(
             part = part_of("llm", model.part())
             assert part is not None
             llm = await bridge.run(lambda: open_llm(part, timeout_s=10.0), timeout_s=60)
-            extractor = Mem0Extractor(bridge, llm, WordEmbedder(), pool, OPTIONS, NoObserver())
+            extractor = Mem0Extractor(
+                bridge, llm, WordEmbedder(), PostgresBeside(pool, timeout_s=10.0), OPTIONS, NoObserver()
+            )
 
             def make(verbatim: VerbatimSaver) -> ExtractingSaver:
                 return ExtractingSaver(extractor, verbatim, OPTIONS)

@@ -103,6 +103,8 @@ async def test_a_lock_is_held_by_one(records: Records) -> None:
     assert (await locked(records, "two")).fence > lock.fence - 1
 
 
+# Milvus Lite leaves files open where several write at once.
+@pytest.mark.parametrize("records", ["ours", "qdrant", "pgvector"], indirect=True)
 async def test_of_many_at_once_one_has_it(records: Records) -> None:
     await records.checkpoint("ann")  # mem0 makes its tables with the first call
     tried = await asyncio.gather(*(locked(records, f"h{n}") for n in range(6)), return_exceptions=True)

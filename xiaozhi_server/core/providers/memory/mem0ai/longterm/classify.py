@@ -67,6 +67,7 @@ class Classifier:
     model: Asks
     options: ClassifyOptions = field(default_factory=ClassifyOptions)
     calls: Calls = field(default_factory=Calls)
+    turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
 
     async def classify(self, talks: Sequence[Talk]) -> list[Kind]:
         """One kind for each, in their order."""
@@ -108,8 +109,10 @@ class Classifier:
 
     async def _asked(self, talks: Sequence[Talk]) -> dict[int, Subtype | None]:
         """By number. A BrokenAnswerError where nothing of the answer can be used."""
-        self.calls.classification += 1
-        found = kinds_in(await self.model.answer(self._request(talks)), len(talks))
+        async with self.turns:
+            self.calls.classification += 1
+            answer = await self.model.answer(self._request(talks))
+        found = kinds_in(answer, len(talks))
         if not found:
             raise BrokenAnswerError
         return found

@@ -13,6 +13,7 @@ from typing import Any
 
 from psycopg_pool import AsyncConnectionPool
 
+from ..by_mem0.other_memories import OtherMemories
 from ..by_mem0.other_stores import OtherStoreEngine
 from ..engine import MemoryEngine
 from ..errors import InvalidTextError, NoModelError
@@ -83,6 +84,7 @@ class LongTerm:
         self._model = model
         self._ceiling = ceiling
         self._options = options or ExtractOptions()
+        self._turns = asyncio.Semaphore(self._options.model_calls)
         self._at_once = users_at_once
         self._running: set[asyncio.Task[None]] = set()
         self._is_stopping = False
@@ -181,7 +183,9 @@ class LongTerm:
                 math.ceil(_LOCK_SHARE * request.budget_s),
                 state.started_at,
             )
-            tools = Tools(self._records, self._write_for, self._model, api, self._count, self._options, self.calls)
+            tools = Tools(
+                self._records, self._write_for, self._model, api, self._count, self._options, self.calls, self._turns
+            )
             await run.run(order, tools, at_once=min(at_once, len(request.user_ids)))
             await self._drop_old()
         finally:
@@ -215,10 +219,7 @@ def open_long_term(
         raise NoModelError("facts")
     engine = opened.engine
     if isinstance(engine, OtherStoreEngine):
-        notes = StoreRecords(engine.store, opened.embedder.dimensions)
-        return LongTerm(
-            notes, lambda lock: StepByStep(engine, notes, lock), opened.model, ceiling=ceiling, options=options
-        )
+        return on_store(engine, opened.embedder.dimensions, opened.model, ceiling=ceiling, options=options)
     assert isinstance(engine, MemoryEngine) and pool is not None
     return on_postgres(engine, pool, opened.model, ceiling=ceiling, options=options)
 
@@ -233,6 +234,14 @@ def on_postgres(
 ) -> LongTerm:
     records = PostgresRecords(pool)
     return LongTerm(records, lambda lock: AtOnce(engine, records, lock), model, ceiling=ceiling, options=options)
+
+
+def on_store(
+    memory: OtherMemories, dimensions: int, model: Asks, *, ceiling: Ceiling, options: ExtractOptions | None = None
+) -> LongTerm:
+    """`dimensions` is how long the vectors of the store are. No PostgreSQL is needed."""
+    records = StoreRecords(memory.store, dimensions)
+    return LongTerm(records, lambda lock: StepByStep(memory, records, lock), model, ceiling=ceiling, options=options)
 
 
 def _accepted(request: ExtractionRequest, state: TaskState, mode: str) -> dict[str, Any]:

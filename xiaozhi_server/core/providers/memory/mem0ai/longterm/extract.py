@@ -40,7 +40,8 @@ _LOST = (LockLostError, ForgottenMeanwhileError)
 @dataclass(frozen=True, slots=True)
 class ExtractOptions:
     """So much is gathered before it is sorted, so that it is learned in the order in which it was said; so many
-    conversations of a kind share a call that makes memories of them.
+    conversations of a kind share a call that makes memories of them. So many calls of the model are made at once: one
+    that had to wait for another one's thread would use up its time there.
     """
 
     gathered: int = 100
@@ -48,6 +49,7 @@ class ExtractOptions:
     classify: ClassifyOptions = field(default_factory=ClassifyOptions)
     learn_together: int = 6
     learn_tokens: int = 2500
+    model_calls: int = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,7 @@ class Tools:
     count_tokens: CountTokens
     options: ExtractOptions = field(default_factory=ExtractOptions)
     calls: Calls = field(default_factory=Calls)
+    turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))
 
 
 async def extract_user(user_id: str, order: Order, tools: Tools, *, is_over: Callable[[], str]) -> UserReport:
@@ -106,7 +109,7 @@ class _UserRun:
         self._tools = tools
         self._is_over = is_over
         self._zone = zone
-        self._classifier = Classifier(tools.model, sorting, tools.calls)
+        self._classifier = Classifier(tools.model, sorting, tools.calls, tools.turns)
         self._together = ClassifyOptions(options.learn_together, options.learn_tokens)
         self._writer = tools.write_for(lock)
         self._checkpoint = Checkpoint()
@@ -185,8 +188,9 @@ class _UserRun:
             [one.talk for one in group], subtype, _key(self._order, subtype, group), wishes_for(subtype, self._zone)
         )
         try:
-            self._tools.calls.extraction += 1
-            changes = await self._writer.write(lesson, moved.as_json())
+            async with self._tools.turns:
+                self._tools.calls.extraction += 1
+                changes = await self._writer.write(lesson, moved.as_json())
         except _LOST:
             raise
         except Exception as error:  # noqa: BLE001 - of a model or a store
