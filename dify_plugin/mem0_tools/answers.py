@@ -51,6 +51,10 @@ class Answer:
     def status(self) -> str:
         return str(self.json.get("status", ""))
 
+    def variables(self) -> list[tuple[str, Any]]:
+        """What a workflow can name by itself, as the output schema tells it. Dify takes no null for a variable."""
+        return [(name, value) for name, value in self.json.items() if value is not None]
+
 
 def envelope(status: str, messages: Any, results: Any, text: str, **more: Any) -> Answer:
     return Answer({"status": status, "messages": messages, "results": results, **more}, text)

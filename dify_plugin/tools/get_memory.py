@@ -12,3 +12,5 @@ class GetMemoryTool(Tool):
         answer = caller().call("get_memory", tool_parameters, self.runtime.credentials)
         yield self.create_json_message(answer.json)
         yield self.create_text_message(answer.text)
+        for name, value in answer.variables():
+            yield self.create_variable_message(name, value)

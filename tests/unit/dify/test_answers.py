@@ -37,6 +37,11 @@ def test_a_small_answer_is_left_as_it_is() -> None:
     assert fitted(answer) == answer
 
 
+def test_a_workflow_can_name_what_is_there_and_gets_no_null() -> None:
+    answer = Answer({"status": "TIMEOUT", "messages": "late", "results": None, "next": "c"}, "text")
+    assert answer.variables() == [("status", "TIMEOUT"), ("messages", "late"), ("next", "c")]
+
+
 @pytest.mark.parametrize("text", ["x", "记", "😀"])
 @pytest.mark.parametrize("count", [1, 20_000])
 def test_no_answer_is_longer_than_a_line_may_be(text: str, count: int) -> None:
