@@ -1,8 +1,9 @@
 """`python -m bench.plugin`: the Dify plugin's memory against the public plugin's way of working.
 
 That one asks mem0's `AsyncMemory` directly, with a pool of 10 to 20 connections of its own and 20 operations at once.
-Both have the same people, memories and vectors (which are looked up), on an embedded PostgreSQL of their own on this
-machine, which shares the processors with the callers. One run each; run it on a quiet machine.
+Both have the same people, memories and vectors, on an embedded PostgreSQL of their own on this machine, which shares
+the processors with the callers. The vectors are looked up, but for `tool`, where they come from a service. One run
+each; run it on a quiet machine.
 """
 
 import argparse
@@ -23,6 +24,7 @@ import numpy as np
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
+from bench import tool_calls
 from bench.dify_extraction import model_calls
 from bench.memory_data import Asked, Person, lookup_embedder, people
 from bench.memory_speed import Bench, Figure, Sizes, at_least, at_most, database, fill, say, table
@@ -43,6 +45,7 @@ _THEIRS = StockOptions(least_connections=10, most_connections=20)
 _THEIRS_AS_IT_IS = StockOptions(least_connections=10, most_connections=20, hnsw=True, owner_index=False)
 _QUEUED = 200
 _WRITERS = 8
+_ACCEPTED = 150
 _SAMPLE_S = 0.05
 _STOP_S = 5.0
 
@@ -280,6 +283,60 @@ async def _added(stock: StockMem0, texts: Sequence[str]) -> float:
     return len(texts) / (time.perf_counter() - began_at)
 
 
+# --- as in Dify ---
+
+
+async def tool(bench: Bench, sizes: PluginSizes) -> list[Figure]:
+    """From the call of a tool to its answer, with vectors from a service, which counts for both."""
+    persons = list(people(max(1, sizes.owners // 5), 100, seed=5))
+    with tool_calls.stand_in() as cloud:
+        vectors = await tool_calls.held_vectors(cloud.found, persons)
+        ours, times, held = await _our_tools(bench, sizes, persons, vectors, cloud.found)
+        async with (
+            database(bench, "their tools") as dsn,
+            tool_calls.their_tools(dsn, cloud.found, bench.folder / "mem0 tools", persons, vectors) as tools,
+        ):
+            theirs = await _tool_speeds(tools.search, persons, sizes.seconds)
+    figures = []
+    for callers in CALLERS:
+        case = f"search tool, {callers} at once"
+        for name, speeds in (("ours", ours), ("theirs", theirs)):
+            one = speeds[callers]
+            figures += _figures(case, name, Speed(one.p50, one.p95, one.rate, one.right, 0))
+    case, most = f"search tool, {max(CALLERS)} at once", max(CALLERS)
+    p50, p95 = np.percentile(times, [50, 95])
+    return [
+        *figures,
+        at_least(case, "ours : theirs", ours[most].rate / theirs[most].rate, "x", 4),
+        at_most("add tool", f"ACCEPT p95 with {_QUEUED} in the queue", float(p95), "ms", 20),
+        Figure("add tool", f"ACCEPT p50 with {_QUEUED} in the queue", float(p50), "ms"),
+        at_most("connections", "the plugin, at most", held, "", 10),
+    ]
+
+
+async def _our_tools(
+    bench: Bench, sizes: PluginSizes, persons: Sequence[Person], vectors: tool_calls.HeldVectors, base_url: str
+) -> tuple[dict[int, tool_calls.ToolSpeed], list[float], int]:
+    """The model answers nobody once adds are measured: they are accepted and wait."""
+    async with (
+        database(bench, "our tools") as dsn,
+        tool_calls.our_tools(dsn, base_url, bench.folder / "plugin") as tools,
+    ):
+        await tool_calls.filled(dsn, persons, vectors)
+        async with _watching(dsn) as held:
+            speeds = await _tool_speeds(tools.search, persons, sizes.seconds)
+            await tool_calls.stalled(base_url)
+            times = await asyncio.to_thread(tool_calls.accepting, tools, _QUEUED, _ACCEPTED, 1)
+        return speeds, times, max(held)
+
+
+async def _tool_speeds(
+    call: tool_calls.Call, persons: Sequence[Person], seconds: float
+) -> dict[int, tool_calls.ToolSpeed]:
+    await asyncio.to_thread(call, persons[0], persons[0].asked[0])
+    return {callers: await asyncio.to_thread(tool_calls.speed, call, persons, callers, seconds) for callers in CALLERS}
+
+
 # --- long-term extraction ---
 
 
@@ -317,6 +374,7 @@ async def _engine(dsn: str, bench: Bench) -> AsyncIterator[tuple[MemoryEngine, A
 CASES: dict[str, Callable[[Bench, PluginSizes], Awaitable[list[Figure]]]] = {
     "search": search,
     "writes": writes,
+    "tool": tool,
     "extraction": extraction,
 }
 

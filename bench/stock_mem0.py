@@ -4,17 +4,27 @@ import importlib
 import json
 import os
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from bench.memory_data import LookupEmbedder, Person
+from bench.memory_data import Person
+from xiaozhi_server.core.providers.memory.mem0ai.embedding.embed import Vectors
 
 _COLLECTION = "stock"
+
+
+class Lookup(Protocol):
+    """Vectors that take no time."""
+
+    @property
+    def dimensions(self) -> int: ...
+
+    def embed_now(self, texts: Sequence[str]) -> Vectors: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +58,7 @@ class StockMem0:
 class _Embedder:
     """What mem0 asks instead of a service."""
 
-    def __init__(self, lookup: LookupEmbedder) -> None:
+    def __init__(self, lookup: Lookup) -> None:
         self._lookup = lookup
         self.config = type("Config", (), {"embedding_dims": lookup.dimensions})()
 
@@ -61,14 +71,22 @@ class _Embedder:
 
 
 def open_stock_mem0(
-    dsn: str, folder: Path, lookup: LookupEmbedder, persons: Sequence[Person], options: StockOptions | None = None
+    dsn: str,
+    folder: Path,
+    lookup: Lookup,
+    persons: Sequence[Person],
+    options: StockOptions | None = None,
+    embedder: Mapping[str, Any] | None = None,
 ) -> StockMem0:
-    """With these people's memories. Its table is made by itself and filled at once, or it would take an hour."""
+    """With these people's memories. Its table is made by itself and filled at once, or it would take an hour.
+
+    Vectors are looked up, unless `embedder` is mem0's object for a service that makes the same ones.
+    """
     options = options or StockOptions()
     os.environ["MEM0_TELEMETRY"] = "False"
     os.environ["MEM0_DIR"] = str(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    _make(_memory(dsn, folder, lookup, options))
+    _make(_memory(dsn, folder, lookup, options, embedder))
     with psycopg.connect(dsn) as connection:
         _fill(connection, lookup, persons)
         if options.owner_index:
@@ -78,10 +96,10 @@ def open_stock_mem0(
         connection.autocommit = True
         connection.execute(f"VACUUM ANALYZE {_COLLECTION}")
     # Connections that are made before the index is there never use it.
-    return StockMem0(_memory(dsn, folder, lookup, options))
+    return StockMem0(_memory(dsn, folder, lookup, options, embedder))
 
 
-def _memory(dsn: str, folder: Path, lookup: LookupEmbedder, options: StockOptions) -> Any:
+def _memory(dsn: str, folder: Path, lookup: Lookup, options: StockOptions, embedder: Mapping[str, Any] | None) -> Any:
     mem0 = importlib.import_module("mem0")
     part = conninfo_to_dict(dsn)
     store = {
@@ -97,12 +115,13 @@ def _memory(dsn: str, folder: Path, lookup: LookupEmbedder, options: StockOption
     memory = mem0.AsyncMemory.from_config(
         {
             "llm": nothing,
-            "embedder": nothing,
+            "embedder": embedder or nothing,
             "vector_store": {"provider": "pgvector", "config": store},
             "history_db_path": str(folder / "history.db"),
         }
     )
-    memory.embedding_model = _Embedder(lookup)
+    if embedder is None:
+        memory.embedding_model = _Embedder(lookup)
     return memory
 
 
@@ -111,7 +130,7 @@ def _make(memory: Any) -> None:
     memory.vector_store.connection_pool.close()
 
 
-def _fill(connection: psycopg.Connection[Any], lookup: LookupEmbedder, persons: Sequence[Person]) -> None:
+def _fill(connection: psycopg.Connection[Any], lookup: Lookup, persons: Sequence[Person]) -> None:
     with connection.cursor().copy(f"COPY {_COLLECTION} (id, vector, payload) FROM STDIN") as copy:
         for person in persons:
             for message, vector in zip(person.messages(), lookup.embed_now(person.lines), strict=True):
