@@ -89,6 +89,10 @@ class Caller:
             return f"{mode}: {reason}"
         return None
 
+    def pending(self, credentials: Mapping[str, Any]) -> int:
+        """How much is under way with these credentials."""
+        return self._lane(settings_of(credentials)).pending
+
     def stop(self) -> None:
         """What is accepted is done as far as the time allows; the rest is done by the next start."""
         self._background.stop(lambda: self._clients.close(_STOP_S / 2), deadline_s=_STOP_S)

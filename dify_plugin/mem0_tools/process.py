@@ -1,19 +1,23 @@
-"""What there is once in a process, made when it is first needed."""
+"""What there is once in a process, loaded and made when it is first needed: the plugin is ready before that."""
 
 import threading
+from typing import TYPE_CHECKING
 
-from .background import Background
-from .calling import Caller
-from .clients import Clients
-from .opening import open_home
+if TYPE_CHECKING:
+    from .calling import Caller
 
 _making = threading.Lock()
-_made: list[Caller] = []
+_made: "list[Caller]" = []
 
 
-def caller() -> Caller:
+def caller() -> "Caller":
     with _making:
         if not _made:
+            from .background import Background
+            from .calling import Caller
+            from .clients import Clients
+            from .opening import open_home
+
             _made.append(Caller(Background(), Clients(open_home)))
         return _made[0]
 
