@@ -3,7 +3,6 @@
 import logging
 
 from .credentials import Platform, Settings
-from .errors import NotHereError
 from .memory import Home
 
 logger = logging.getLogger(__name__)
@@ -14,7 +13,9 @@ async def open_home(settings: Settings) -> Home:
     for warning in settings.warnings:
         logger.warning("%s", warning)
     if isinstance(settings.home, Platform):
-        raise NotHereError("Mem0's platform cannot be used yet")
+        from .opening_platform import open_platform
+
+        return await open_platform(settings, settings.home)
     if settings.home.has_postgres:
         from .opening_postgres import open_postgres
 

@@ -1,0 +1,34 @@
+"""Memory on Mem0's platform: a key and nothing else. What was accepted and is not sent yet waits in a file of ours."""
+
+from xiaozhi_memory.mem0ai.accepting.file import FileJournal
+from xiaozhi_memory.mem0ai.platform.memory import PlatformMemory
+from xiaozhi_memory.mem0ai.platform.options import PlatformOptions
+
+from .credentials import Platform, Settings
+from .memory import Home
+from .places import folder_for
+from .writing import Writing
+
+
+async def open_platform(settings: Settings, home: Platform) -> Home:
+    """The platform is not asked before the first call: whether it answers is told then."""
+    folder = folder_for(settings)
+    memory = PlatformMemory(PlatformOptions(api_key=home.api_key, host=home.host), folder)
+    journal = FileJournal(folder / "accepted.db", limit=settings.most_pending)
+    writing = Writing(journal, memory, parallel=settings.max_operations)
+    writing.start()
+
+    async def close(deadline_s: float) -> None:
+        try:
+            await writing.stop(deadline_s)
+            await journal.close()
+        finally:
+            await memory.close(deadline_s)
+
+    return Home(
+        memory=memory,
+        close=close,
+        writes=writing,
+        beats={"Mem0's platform": memory.ping},
+        lacks=memory.lacks,
+    )
