@@ -1,0 +1,148 @@
+"""Extraction where the memories lie in another store and no PostgreSQL is there: once each, whatever dies when."""
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.memory.killed_longterm import EchoExtractor, EchoModel, request
+from tests.integration.memory.longterm_world import APP, DAY, LIKES, QUESTION, WENT, WINDOW
+from tests.integration.memory.test_mem0_stores import opened
+from tests.support.dify_api import DifyStandIn
+from xiaozhi_server.core.providers.memory.mem0ai.by_mem0.beside_file import FileBeside
+from xiaozhi_server.core.providers.memory.mem0ai.by_mem0.other_store import OtherStore, StoreFailedError
+from xiaozhi_server.core.providers.memory.mem0ai.by_mem0.plain_engine import PlainEngine
+from xiaozhi_server.core.providers.memory.mem0ai.longterm import records_store
+from xiaozhi_server.core.providers.memory.mem0ai.longterm.door import LongTerm, on_store
+from xiaozhi_server.core.providers.memory.mem0ai.longterm.extract import ExtractOptions
+from xiaozhi_server.core.providers.memory.mem0ai.longterm.pool import Ceiling
+from xiaozhi_server.core.providers.memory.mem0ai.testing import WordEmbedder
+
+_WRITES = ("insert", "replace", "delete")
+_MOST_WRITES = 60
+
+
+class Died(BaseException):
+    """Nobody catches it, and nothing is written any more."""
+
+
+class Mortal:
+    """Counts what is written to a store, and ends it behind the nth write."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.left = _MOST_WRITES
+        for name in _WRITES:
+            patch.setattr(OtherStore, name, self._counted(getattr(OtherStore, name)))
+
+    def _counted(self, write: Any) -> Any:
+        async def counted(*arguments: Any, **named: Any) -> None:
+            if self.left <= 0:
+                raise Died
+            await write(*arguments, **named)
+            self.left -= 1
+            if not self.left:
+                raise Died
+
+        return counted
+
+
+@pytest.fixture
+async def engine(database_dsn: str, tmp_path: Path) -> AsyncIterator[PlainEngine]:
+    store, beside = opened("qdrant", database_dsn, tmp_path), FileBeside(tmp_path / "notes.db")
+    engine = PlainEngine(beside, WordEmbedder(), store, extractor=EchoExtractor())
+    yield engine
+    await engine.stop(1.0)
+    await beside.close()
+    await store.close()
+
+
+@pytest.fixture
+async def dify() -> AsyncIterator[DifyStandIn]:
+    async with DifyStandIn() as dify:
+        yield dify
+
+
+def longterm_on(engine: PlainEngine) -> LongTerm:
+    options = ExtractOptions(learn_together=1)
+    return on_store(engine, WordEmbedder.dimensions, EchoModel(), ceiling=Ceiling(), options=options)
+
+
+def talks(dify: DifyStandIn, user: str = "ann") -> set[str]:
+    said = (LIKES, WENT, QUESTION)
+    hours = [(DAY + timedelta(hours=9 + number)).timestamp() for number in range(len(said))]
+    return {dify.add(user, text, "I see.", at=at)[0] for text, at in zip(said, hours, strict=True)}
+
+
+async def texts(engine: PlainEngine) -> list[str]:
+    return sorted(memory.text for memory in await engine.get_all(user_id="ann"))
+
+
+async def read(longterm: LongTerm) -> set[str]:
+    found = await longterm.checkpoint("ann", APP)
+    return set(found["checkpoint"]["conversations"]) if found["status"] == "SUCCESS" else set()
+
+
+async def test_conversations_become_memories(engine: PlainEngine, dify: DifyStandIn) -> None:
+    ids, longterm = talks(dify), longterm_on(engine)
+    report = await longterm.run(request(dify.base_url))
+    assert report["status"] == "SUCCESS"
+    assert report["summary"]["written_memories"] == {"semantic": 1, "episodic": 1, "procedural": 0}
+    memories = {memory.text: memory for memory in await engine.get_all(user_id="ann")}
+    assert {text: memory.subtype for text, memory in memories.items()} == {LIKES: "semantic", WENT: "episodic"}
+    assert all(DAY < memory.created_at < WINDOW.end and memory.agent_id == APP for memory in memories.values())
+    assert memories[LIKES].metadata == {"memory_subtype": "semantic", "memory_origin": "implicit"}
+    assert await read(longterm) == ids
+    status = await longterm.status(report["task_id"])
+    assert status["task_status"] == "completed"
+    assert [one["user_id"] for one in status["final_report"]["per_user"]] == ["ann"]
+    again = await longterm.run(request(dify.base_url))
+    assert again["summary"]["processed_conversations"] == 0
+    assert await engine.delete_all(user_id="ann") == 2
+    assert await read(longterm) == ids  # a note is no memory
+
+
+async def test_whoever_dies_behind_any_write_costs_and_doubles_nothing(
+    engine: PlainEngine, dify: DifyStandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids, longterm, deaths = talks(dify), longterm_on(engine), 0
+    mortal = Mortal(monkeypatch)
+    monkeypatch.setattr(records_store, "SILENT_S", -1.0)  # who is dead is known to be
+    for nth in range(1, _MOST_WRITES):
+        mortal.left = nth
+        try:
+            await longterm.run(request(dify.base_url))
+        except BaseException:
+            deaths += 1
+        else:
+            break
+        mortal.left = 10 * _MOST_WRITES
+        assert (await longterm.run(request(dify.base_url)))["per_user"][0]["status"] == "SUCCESS", nth
+        assert await texts(engine) == sorted([LIKES, WENT]), nth
+        assert await read(longterm) == ids, nth
+        await engine.forget(user_id="ann")
+    assert deaths > 15
+
+
+async def test_a_store_that_fails_is_tried_again(
+    engine: PlainEngine, dify: DifyStandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids, longterm = talks(dify), longterm_on(engine)
+    insert = OtherStore.insert
+
+    async def failing(self: OtherStore, rows: Any, batch: str = "") -> None:
+        await insert(self, rows, batch)
+        if any(row.memory.text == WENT for row in rows):
+            raise StoreFailedError("it is there, and nobody knows")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(OtherStore, "insert", failing)
+        (user,) = (await longterm.run(request(dify.base_url)))["per_user"]
+    assert user["status"] == "PARTIAL_SUCCESS"
+    assert [error["type"] for error in user["errors"]] == ["mem0_episodic_error"]
+    assert await texts(engine) == [LIKES]  # what was half done is undone at once
+    assert len(await read(longterm)) == 2
+    assert (await longterm.run(request(dify.base_url)))["status"] == "SUCCESS"
+    assert await texts(engine) == sorted([LIKES, WENT])
+    assert await read(longterm) == ids
