@@ -43,7 +43,7 @@ class PostgresJournal:
             return await table.waiting(connection)
 
     async def claim(self, *, limit: int, lease_s: float) -> list[Accepted]:
-        async with self._connection() as connection:
+        async with asyncio.timeout(self._timeout_s), reading(self._pool) as connection:
             return await table.claim(connection, limit=limit, lease_s=lease_s)
 
     async def renew(self, writes: Sequence[Accepted], *, lease_s: float) -> None:

@@ -14,7 +14,6 @@ from .accepted import Accepted, DeadWrite, JournalFullError
 
 Connection = AsyncConnection[Any]
 
-_CLAIM_LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('memory_accepted', 0))"
 _WAITING = "SELECT count(*) AS writes FROM memory_accepted WHERE state = 'waiting'"
 _FORGET_PERSON = "DELETE FROM memory_accepted WHERE user_id = %(user_id)s"
 
@@ -41,9 +40,7 @@ async def waiting(connection: Connection) -> int:
 
 async def claim(connection: Connection, *, limit: int, lease_s: float) -> list[Accepted]:
     """The next write of each owner, ours for `lease_s` seconds. A worker that dies gives them back that way."""
-    async with connection.transaction():
-        await connection.execute(_CLAIM_LOCK)
-        rows = await _rows(connection, statement("accepted_claim"), {"limit": limit, "lease_s": lease_s})
+    rows = await _rows(connection, statement("accepted_claim"), {"limit": limit, "lease_s": lease_s})
     return sorted(map(_accepted, rows), key=lambda write: write.accepted_at)
 
 

@@ -10,6 +10,8 @@ from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from psycopg import AsyncConnection
+
 from ..errors import ForgottenMeanwhileError, MemoryInputError, MemoryNotFoundError
 from .accepted import Accepted, NotOursError, Operation, Within
 from .journal import Journal
@@ -152,8 +154,10 @@ class Worker:
             # What was given up before must not come back behind it; everything else was done before.
             scope = {name: accepted.arguments.get(name) for name in ("agent_id", "run_id")}
             await self.journal.forget(accepted.user_id, before=accepted.id, **scope)
-        await self._doer.perform(accepted, self.journal.within(accepted))
-        await self.journal.settle(accepted)
+        within = _Told(self.journal.within(accepted))
+        await self._doer.perform(accepted, within.settle)
+        if not within.was_settled:
+            await self.journal.settle(accepted)
 
     async def _failed(self, accepted: Accepted, error: Exception) -> None:
         options, kind = self._options, type(error).__name__
@@ -178,3 +182,20 @@ class Worker:
             await telling
         except Exception as error:  # noqa: BLE001 - the worker outlives every failure of its journal
             logger.warning("memory: an accepted write could not be %s (%s)", what, type(error).__name__)
+
+
+class _Told:
+    """Notes whether a write was settled by whoever did it; then its transaction is committed when that one returns."""
+
+    def __init__(self, within: Within | None) -> None:
+        self.was_settled = False
+        self._within = within
+
+    @property
+    def settle(self) -> Within | None:
+        return None if self._within is None else self._settle
+
+    async def _settle(self, connection: AsyncConnection[Any]) -> None:
+        assert self._within is not None
+        await self._within(connection)
+        self.was_settled = True
