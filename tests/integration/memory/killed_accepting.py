@@ -20,7 +20,6 @@ from xiaozhi_server.core.providers.memory.mem0ai import MemoryEngine
 from xiaozhi_server.core.providers.memory.mem0ai.accepting import table
 from xiaozhi_server.core.providers.memory.mem0ai.accepting.doing import EngineDoer
 from xiaozhi_server.core.providers.memory.mem0ai.accepting.file_table import JournalFile
-from xiaozhi_server.core.providers.memory.mem0ai.accepting.postgres import PostgresJournal
 from xiaozhi_server.core.providers.memory.mem0ai.accepting.worker import Worker, WorkOptions
 from xiaozhi_server.core.providers.memory.mem0ai.facts import write
 from xiaozhi_server.core.providers.memory.mem0ai.message import memory_id
@@ -66,7 +65,7 @@ STEPS: dict[str, Callable[[str, int], None]] = {
     "updated": lambda kind, number: die_at(edit.Editor, "_write", number),
     "deleted": lambda kind, number: die_at(edit, "_delete", number),
     "done": lambda kind, number: die_at(EngineDoer, "perform", number),
-    "settled": lambda kind, number: die_at(JournalFile if kind == "file" else PostgresJournal, "settle", number),
+    "settled": lambda kind, number: die_at(JournalFile, "settle", number),
 }
 
 

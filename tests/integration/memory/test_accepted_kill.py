@@ -66,8 +66,8 @@ async def done_by_the_next(kind: str, pool: Pool, folder: Path, executor: Thread
     ("step", "number"),
     [
         ("accepted", 1), ("accepted", 3), ("claimed", 1), ("settling", 1), ("inserted", 1), ("done", 1),
-        ("settled", 1), ("claimed", 3), ("settling", 3), ("updated", 1), ("done", 3), ("settling", 4),
-        ("deleted", 1), ("settled", 4),
+        ("claimed", 3), ("settling", 3), ("updated", 1), ("done", 3), ("settling", 4),
+        ("deleted", 1),
     ],
 )  # fmt: skip
 async def test_killed_beside_the_memories(

@@ -116,6 +116,7 @@ async def test_every_table_of_ours_names_its_owner_or_nobody(engine: MemoryEngin
         "memory_run",
         "memory_adopted",
         "memory_platform_doubt",
+        "memory_extraction_task",
     }
 
 
