@@ -234,6 +234,14 @@ def test_what_is_no_key_is_said_without_it(key: Any) -> None:
     [
         ({"query": " Hello. ", "answer": "Hi."}, [("user", "Hello."), ("assistant", "Hi.")]),
         ({"query": "Hello.", "answer": ""}, [("user", "Hello.")]),
+        (
+            {"query": "<think>?", "answer": "<think>\nHm.\n</think>\n\nHi."},
+            [("user", "<think>?"), ("assistant", "Hi.")],
+        ),
+        (
+            {"query": "Hello.", "answer": "Write <think>x</think>."},
+            [("user", "Hello."), ("assistant", "Write <think>x</think>.")],
+        ),
         ({"query": None, "answer": "Hi.", "content": "x"}, [("assistant", "Hi.")]),
         ({"role": "assistant", "content": "Hi."}, [("assistant", "Hi.")]),
         ({"role": "tool", "content": "Done."}, [("user", "Done.")]),

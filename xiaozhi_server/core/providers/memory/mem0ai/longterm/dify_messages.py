@@ -1,5 +1,6 @@
 """What Dify's Service API tells, as far as it is needed here."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -9,6 +10,9 @@ from ...base import SpokenMessage
 from ..dates import moment_of
 from ..errors import InvalidDateError
 from .dify_errors import DifyAnswerError
+
+# What a model thought before it spoke: Dify leaves it in the answer, and nobody has said it.
+_THOUGHT = re.compile(r"\A\s*<think>.*?</think>", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +60,7 @@ def message_from(item: Mapping[str, Any]) -> DifyMessage:
     created_at = _second(item.get("created_at"))
     if created_at is None:
         raise DifyAnswerError("Dify answered with a message without its time")
-    query, answer = _text(item.get("query")), _text(item.get("answer"))
+    query, answer = _text(item.get("query")), _THOUGHT.sub("", _text(item.get("answer"))).strip()
     content = "" if query or answer else _text(item.get("content")) or _text(item.get("text"))
     return DifyMessage(_id(item), created_at, query, answer, str(item.get("role") or "").lower(), content)
 
