@@ -13,6 +13,7 @@ from .options import PlatformOptions
 from .sent_file import Sent, SentFile
 
 _NAMESPACE = uuid.UUID("5f0c9a53-0c38-4b0f-9d0a-c4c1c9b6d1a7")
+_FOUND = "found"  # in place of an event whose name was lost
 _PAUSES_S = (0.1, 0.2, 0.4, 0.8, 1.0)
 
 
@@ -61,7 +62,7 @@ class Sending:
 
     async def _came_of(self, user_id: str, key: str, earlier: Sent) -> Sequence[Any] | None:
         """None where it is to be sent again."""
-        if earlier.event_id:
+        if earlier.event_id and earlier.event_id != _FOUND:
             try:
                 return await self._finished(user_id, key, earlier.event_id)
             except ExtractionFailedError:
@@ -69,8 +70,12 @@ class Sending:
             except UnknownEventError:
                 pass
         found = [{"id": id} for id, _ in await self._api.sent(user_id, earlier.send_id)]
-        if found or earlier.event_id:
-            return found or None
+        if found and not earlier.event_id:
+            await self._sent.accepted(user_id, key, _FOUND)
+        if found or earlier.event_id == _FOUND:
+            return found  # what came of it and is gone again shall not come back
+        if earlier.event_id:
+            return None
         if earlier.age_s < self._options.unsure_s:
             raise StillPendingError("its answer was lost: it may still have its effect")
         return None
