@@ -22,7 +22,7 @@ def cloud() -> Iterator[StandInCloud]:
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="stand-in-cloud")
     thread.start()
-    cloud = StandInCloud()
+    cloud = StandInCloud(api_key="sk-secret-of-the-model")
     asyncio.run_coroutine_threadsafe(cloud.__aenter__(), loop).result(10.0)
     yield cloud
     asyncio.run_coroutine_threadsafe(cloud.__aexit__(None, None, None), loop).result(10.0)
