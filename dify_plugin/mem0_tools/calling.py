@@ -61,7 +61,7 @@ class Caller:
             request = operation.read(parameters)
             return fitted(self._done(operation, request, settings, timeout_of(parameters)))
         except Exception as error:  # noqa: BLE001 - a workflow goes on with a status, whatever happens
-            refusal = refusal_of(error, secrets_of(credentials))
+            refusal = refusal_of(error, [*secrets_of(credentials), *_secrets_among(parameters)])
             if refusal.status == ERROR and not refusal.is_input:
                 logger.error("%s failed: %s", tool, refusal.reason)
             else:
@@ -119,6 +119,11 @@ class Caller:
         if lane is None:
             lane = self._lanes.setdefault(settings.fingerprint, Lane(settings.max_operations, settings.most_pending))
         return lane
+
+
+def _secrets_among(parameters: Parameters) -> list[str]:
+    key = parameters.get("dify_api_key")
+    return [key] if isinstance(key, str) and key else []
 
 
 def refusal_of(error: Exception, secrets: list[str]) -> Refusal:

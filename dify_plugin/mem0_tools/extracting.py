@@ -1,8 +1,9 @@
 """Long-term extraction as the tools ask for it. One ceiling bounds all of it in a process."""
 
+import asyncio
 from collections.abc import Mapping
-from functools import cache
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from xiaozhi_memory.mem0ai.longterm.dify_api import DifyOptions
 from xiaozhi_memory.mem0ai.longterm.door import ExtractionRequest, LongTerm
@@ -12,11 +13,12 @@ from xiaozhi_memory.mem0ai.longterm.window import window_of
 
 from . import constants
 
+_ceilings: "WeakKeyDictionary[asyncio.AbstractEventLoop, Ceiling]" = WeakKeyDictionary()
 
-@cache
+
 def ceiling() -> Ceiling:
-    """The one of this process."""
-    return Ceiling()
+    """The one of this loop, and so of this process."""
+    return _ceilings.setdefault(asyncio.get_running_loop(), Ceiling(2 * constants.MAX_CONCURRENT_USERS))
 
 
 class Extracting:

@@ -18,12 +18,14 @@ from xiaozhi_memory.mem0ai.adopting.conversion import AdoptionOptions
 from xiaozhi_memory.mem0ai.adopting.foreign_table import ForeignTable, NotAdoptableError
 from xiaozhi_memory.mem0ai.engine import MemoryEngine
 from xiaozhi_memory.mem0ai.longterm.door import open_long_term
+from xiaozhi_memory.mem0ai.longterm.records_pg import PostgresRecords
 from xiaozhi_memory.mem0ai.self_hosted import SelfHosted as Opened
 from xiaozhi_memory.mem0ai.self_hosted import SelfHostedOptions, Surroundings, open_self_hosted
 
 from .connecting import Pool, address_of, pool_of, rules_of
 from .credentials import SelfHosted, Settings
 from .extracting import Extracting, ceiling
+from .forgetting import Forgetting
 from .memory import Home
 from .places import folder_for
 from .writing import Writing
@@ -86,6 +88,7 @@ def _home(
         writes=writing,
         relations=engine,
         longterm=Extracting(longterm),
+        forgets=Forgetting(engine.prune, PostgresRecords(pool), settings),
         beats={"the database": pool.check},
     )
 

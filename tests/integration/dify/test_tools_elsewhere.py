@@ -19,9 +19,7 @@ def elsewhere(kind: str, cloud: StandInCloud, folder: Path) -> dict[str, Any]:
     if kind == "platform":
         return {"mem0_api_key": KEY, "mem0_host": cloud.memory_host}
     config = {"path": str(folder / "qdrant"), "collection_name": "mine", "on_disk": True}
-    return credentials_for(
-        cloud, "", local_vector_db_json_secret=json.dumps({"provider": "qdrant", "config": config})
-    )
+    return credentials_for(cloud, "", local_vector_db_json_secret=json.dumps({"provider": "qdrant", "config": config}))
 
 
 @pytest.fixture(params=[("qdrant", True), ("qdrant", False), ("platform", True), ("platform", False)], ids=str)
