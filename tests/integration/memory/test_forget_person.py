@@ -115,8 +115,8 @@ async def test_every_table_of_ours_names_its_owner_or_nobody(engine: MemoryEngin
         "memory_forgotten",
         "memory_run",
         "memory_adopted",
+        "memory_extraction_task",  # what it tells of users is memory_extraction_report
         "memory_platform_doubt",
-        "memory_extraction_task",
     }
 
 

@@ -1,6 +1,7 @@
 """Extraction where the memories lie in another store and no PostgreSQL is there: once each, whatever dies when."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -75,12 +76,12 @@ def talks(dify: DifyStandIn, user: str = "ann") -> set[str]:
     return {dify.add(user, text, "I see.", at=at)[0] for text, at in zip(said, hours, strict=True)}
 
 
-async def texts(engine: PlainEngine) -> list[str]:
-    return sorted(memory.text for memory in await engine.get_all(user_id="ann"))
+async def texts(engine: PlainEngine, user: str = "ann") -> list[str]:
+    return sorted(memory.text for memory in await engine.get_all(user_id=user))
 
 
-async def read(longterm: LongTerm) -> set[str]:
-    found = await longterm.checkpoint("ann", APP)
+async def read(longterm: LongTerm, user: str = "ann") -> set[str]:
+    found = await longterm.checkpoint(user, APP)
     return set(found["checkpoint"]["conversations"]) if found["status"] == "SUCCESS" else set()
 
 
@@ -101,28 +102,45 @@ async def test_conversations_become_memories(engine: PlainEngine, dify: DifyStan
     assert again["summary"]["processed_conversations"] == 0
     assert await engine.delete_all(user_id="ann") == 2
     assert await read(longterm) == ids  # a note is no memory
+    await engine.forget(user_id="ann")
+    assert await read(longterm) == set()
+    assert (await longterm.status(report["task_id"]))["final_report"]["per_user"] == []
 
 
 async def test_whoever_dies_behind_any_write_costs_and_doubles_nothing(
     engine: PlainEngine, dify: DifyStandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ids, longterm, deaths = talks(dify), longterm_on(engine), 0
-    mortal = Mortal(monkeypatch)
+    """The conversations go on meanwhile: the next run does not bring the very same ones."""
+    longterm, mortal, deaths = longterm_on(engine), Mortal(monkeypatch), 0
     monkeypatch.setattr(records_store, "SILENT_S", -1.0)  # who is dead is known to be
     for nth in range(1, _MOST_WRITES):
+        user = f"user-{nth}"
+        ids, wanted = talks(dify, user), replace(request(dify.base_url), user_ids=(user,))
         mortal.left = nth
         try:
-            await longterm.run(request(dify.base_url))
+            await longterm.run(wanted)
         except BaseException:
             deaths += 1
         else:
             break
         mortal.left = 10 * _MOST_WRITES
-        assert (await longterm.run(request(dify.base_url)))["per_user"][0]["status"] == "SUCCESS", nth
-        assert await texts(engine) == sorted([LIKES, WENT]), nth
-        assert await read(longterm) == ids, nth
-        await engine.forget(user_id="ann")
+        for number, id in enumerate(sorted(ids)):
+            at = (DAY + timedelta(hours=20 + number)).timestamp()
+            dify.add(user, f"I like number {number} best.", "I see.", at=at, conversation_id=id)
+        before = await texts(engine, user) if await is_whole(longterm, user) else []
+        assert (await longterm.run(wanted))["per_user"][0]["status"] == "SUCCESS", nth
+        found = await texts(engine, user)
+        assert len(found) == len(set(found)), nth
+        assert {LIKES, WENT} <= set(found), nth
+        assert set(before) <= set(found), nth
+        assert await read(longterm, user) == ids, nth
     assert deaths > 15
+
+
+async def is_whole(longterm: LongTerm, user: str) -> bool:
+    """Whether no memories are there that may be half of them."""
+    kept = await longterm._records.checkpoint(user, APP)
+    return kept is not None and not kept.pending
 
 
 async def test_a_store_that_fails_is_tried_again(

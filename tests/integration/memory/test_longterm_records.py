@@ -206,6 +206,11 @@ async def test_what_tasks_tell_of_a_person_can_be_forgotten(store: OtherStore) -
     await records.forget("ann")
     task = await records.task("t1")
     assert task is not None and task.reports == ({"user_id": "bob"},)
+    theirs = {"status": "completed", "final_report": {"per_user": list(reports)}}
+    await records.put_task(KeptTask("t2", theirs, SINCE, SINCE))
+    await records.forget("ann")
+    task = await records.task("t2")
+    assert task is not None and task.value["final_report"] == {"per_user": [{"user_id": "bob"}]}
 
 
 async def test_a_silent_holder_is_dead(store: OtherStore, monkeypatch: pytest.MonkeyPatch) -> None:

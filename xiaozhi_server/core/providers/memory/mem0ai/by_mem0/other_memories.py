@@ -20,6 +20,7 @@ from ..facts.learned import Learned, MemoryChange, changes_of
 from ..facts.once import Talk, batch_of
 from ..filters import Filter, parse
 from ..images import with_seen_images
+from ..longterm.records_store import StoreRecords
 from ..message import memory_id
 from ..metadata import checked_metadata, merged
 from ..observe import MemoryObserver, ObservedEmbedder
@@ -66,6 +67,7 @@ class OtherMemories:
         observed = ObservedEmbedder(embedder, observer)
         self._saver = OtherSaver(store, observed, extractor, extraction or ExtractionOptions())
         self._searcher = OtherSearcher(beside, store, observed, options.search)
+        self._extraction = StoreRecords(store, embedder.dimensions)
 
     @property
     def lacks(self) -> tuple[str, ...]:

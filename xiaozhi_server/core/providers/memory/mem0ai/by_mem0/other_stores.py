@@ -121,6 +121,7 @@ class OtherStoreEngine(OtherMemories):
         count = sum(rows for name, rows in removed.items() if not name.startswith("memory_"))
         count += await self.delete_all(user_id=person)
         await self.store.delete(await self.store.internal(Scope(person), limit=MOST_LISTED))
+        await self._extraction.forget(person)
         await persons.forget(self._pool.connection, person)
         self.forgotten.forget(person)
         return count

@@ -77,6 +77,7 @@ class PlainEngine(OtherMemories):
         person = Scope(user_id)
         count = await self.delete_all(user_id=user_id)
         await self.store.delete(await self.store.internal(person, limit=MOST_LISTED))
+        await self._extraction.forget(person.user_id)
         await self._notes.forget(person.user_id)
         return count
 

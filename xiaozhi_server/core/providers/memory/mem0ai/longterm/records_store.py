@@ -164,11 +164,11 @@ class StoreRecords:
 
     async def forget(self, user_id: str) -> None:
         """What the tasks tell of a person. What lies under the person's own id goes with their memories."""
-        for record in await self._found(Scope(TASKS_OWNER), _REPORT):
-            told = _list(record.text)
-            kept = [report for report in told if report.get("user_id") != user_id]
-            if len(kept) < len(told):
-                await self._store.replace(NewMemory(replace(record, text=_text(kept)), (), self._vector))
+        for kind, without in ((_REPORT, _reports_without), (TASK, _task_without)):
+            for record in await self._found(Scope(TASKS_OWNER), kind):
+                text = without(record.text, user_id)
+                if text is not None:
+                    await self._store.replace(NewMemory(replace(record, text=text), (), self._vector))
 
     async def _put_checkpoint(self, lock: Lock, value: Json, pending: str) -> None:
         """Only by the holder, as far as a store without transactions can tell."""
@@ -260,6 +260,24 @@ def _moment(value: object) -> datetime | None:
         return span_of(value).begin
     except InvalidDateError:
         return None
+
+
+def _reports_without(text: str, user_id: str) -> str | None:
+    """None where nothing of this user is in it."""
+    told = _list(text)
+    kept = [report for report in told if report.get("user_id") != user_id]
+    return _text(kept) if len(kept) < len(told) else None
+
+
+def _task_without(text: str, user_id: str) -> str | None:
+    """The public plugin keeps the reports in the task."""
+    value = _object(text)
+    report = value.get("final_report")
+    told = report.get("per_user") if isinstance(report, dict) else None
+    if not isinstance(told, list):
+        return None
+    kept = [one for one in told if not isinstance(one, dict) or one.get("user_id") != user_id]
+    return _text({**value, "final_report": {**report, "per_user": kept}}) if len(kept) < len(told) else None
 
 
 def _text(value: Any) -> str:

@@ -4,6 +4,7 @@ from psycopg import Error as DatabaseError
 from psycopg_pool import PoolTimeout
 
 from ..by_mem0.mem0_add import ModelFailedError
+from ..compressing.compress import SummaryFailedError
 from ..errors import MemoryInputError
 from .classify import BrokenAnswerError
 from .dify_errors import DifyError
@@ -16,6 +17,8 @@ _OURS = (MemoryInputError, ModelFailedError, BrokenAnswerError, DifyError, LockH
 def told(error: BaseException) -> str:
     if isinstance(error, _OURS):
         return str(error)[:LONGEST]
+    if isinstance(error, SummaryFailedError):  # it names the kind of what had happened
+        return f"the model gave no answer: {error}"[:LONGEST]
     if isinstance(error, TimeoutError | PoolTimeout):
         return "no answer in time"
     if isinstance(error, DatabaseError):
