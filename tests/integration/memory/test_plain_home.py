@@ -14,11 +14,12 @@ from typing import Any
 import pytest
 
 from firmware_sim.cloud import StandInCloud
-from tests.integration.memory.killed_plain import KEY, STEPS, TEXTS
+from tests.integration.memory.killed_plain import KEY, TEXTS
 from tests.integration.memory.mem0_world import embedder, llm, said
 from tests.integration.memory.plain_world import plain, put_internal
 from tests.integration.memory.test_mem0_stores import milvus_was_used, no_milvus_is_left  # noqa: F401 - fixtures
 from tests.support.scripted_model import ScriptedModel
+from xiaozhi_server.core.providers.memory.mem0ai.by_mem0 import faiss_files
 from xiaozhi_server.core.providers.memory.mem0ai.by_mem0.beside_file import FileBeside
 from xiaozhi_server.core.providers.memory.mem0ai.by_mem0.other_store import StoreFailedError
 from xiaozhi_server.core.providers.memory.mem0ai.by_mem0.plain_engine import PlainEngine
@@ -172,7 +173,7 @@ async def test_a_repeated_add_replaces_what_the_first_one_left(
     assert await texts_of(engine) == sorted(TEXTS)
 
 
-@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("step", ["inserted", "noting", "all done"])
 async def test_killed_while_adding(step: str, tmp_path: Path) -> None:
     script = str(Path(__file__).with_name("killed_plain.py"))
     process = await asyncio.create_subprocess_exec(
@@ -186,6 +187,49 @@ async def test_killed_while_adding(step: str, tmp_path: Path) -> None:
 
 
 # --- faults ---
+
+
+@pytest.mark.parametrize("dies_at", ["replace", "fsync"])
+async def test_a_kill_while_faiss_is_written_leaves_the_old_or_the_new(tmp_path: Path, dies_at: str) -> None:
+    async with plain("faiss", tmp_path) as engine:
+        await engine.add([said("I like plums."), said("I row a boat.")], user_id="ann")
+    script = str(Path(__file__).with_name("killed_plain.py"))
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, script, str(tmp_path), dies_at, "faiss", env={"PYTHONPATH": str(ROOT)}
+    )
+    async with asyncio.timeout(60):
+        assert await process.wait() == -signal.SIGKILL
+    async with plain("faiss", tmp_path) as engine:
+        assert {"I like plums.", "I row a boat."} <= set(await texts_of(engine))
+        await engine.add([said(text) for text in TEXTS], user_id="bob", key=KEY)
+        (best, *_) = await engine.search("boat", user_id="ann")
+        assert best.memory.text == "I row a boat."
+        assert [one.memory.text for one in await engine.search("tea", user_id="bob", top_k=1)] == ["I like tea."]
+
+
+async def test_torn_files_of_faiss_are_told_and_not_written_over(tmp_path: Path) -> None:
+    async with plain("faiss", tmp_path) as engine:
+        await engine.add([said("I like plums.")], user_id="ann")
+    (names,) = (tmp_path / "faiss").glob("*.json")
+    whole = names.read_text()
+    names.write_text(whole[: len(whole) // 2])
+    with pytest.raises(ProviderConfigError, match="do not belong together"):
+        async with plain("faiss", tmp_path):
+            pass
+    names.write_text(whole)
+    async with plain("faiss", tmp_path) as engine:
+        assert await texts_of(engine) == ["I like plums."]
+
+
+async def test_what_faiss_cannot_write_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with plain("faiss", tmp_path) as engine:
+
+        def full(*_: object) -> None:
+            raise OSError("no space left")
+
+        monkeypatch.setattr(faiss_files, "_to_disk", full)
+        with pytest.raises(StoreFailedError, match="OSError"):
+            await engine.add([said("I like plums.")], user_id="ann")
 
 
 async def test_a_store_that_fails_is_an_error_and_nothing_is_noted(

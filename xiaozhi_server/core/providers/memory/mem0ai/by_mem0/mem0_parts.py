@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from .faiss_files import FilesTornError, make_safe
+
 OPENAI = "https://api.openai.com/v1"
 _FOLLOWS_THE_ENVIRONMENT = ("openai", "openai_structured")
 _OPENROUTER = ("openrouter_base_url", "models")
@@ -87,6 +89,8 @@ def open_vector_store(part: Part, *, dimensions: int, folder: Path) -> Any:
         store = VectorStoreFactory.create(part.provider, checked.config)
         if hasattr(store, "_bm25_encoder"):
             store._bm25_encoder = False  # it would download a model while somebody waits
+        if part.provider == "faiss":
+            make_safe(store)
         return store
 
     return _made("vector_store", part, make)
@@ -113,6 +117,8 @@ def _known(name: str, provider: str, providers: Mapping[str, Any]) -> None:
 def _made(name: str, part: Part, make: Callable[[], Any]) -> Any:
     try:
         return make()
+    except FilesTornError as error:
+        raise ProviderConfigError(f"{name}: {error}") from None
     except ImportError as error:
         raise ProviderConfigError(f"{name}.provider {part.provider!r} is not installed: {error}") from None
     except TypeError as error:
