@@ -124,7 +124,8 @@ class _UserRun:
         self._report.scan = scan.report
         async with aclosing(self._gathered(scan)) as gathered:
             async for some in gathered:
-                await self._take(some)
+                if not self._is_over():
+                    await self._take(some)
                 if reason := self._is_over():
                     self._report.broken_off = reason
                     return

@@ -273,8 +273,7 @@ def _task_without(text: str, user_id: str) -> str | None:
     """The public plugin keeps the reports in the task."""
     value = _object(text)
     report = value.get("final_report")
-    told = report.get("per_user") if isinstance(report, dict) else None
-    if not isinstance(told, list):
+    if not isinstance(report, dict) or not isinstance(told := report.get("per_user"), list):
         return None
     kept = [one for one in told if not isinstance(one, dict) or one.get("user_id") != user_id]
     return _text({**value, "final_report": {**report, "per_user": kept}}) if len(kept) < len(told) else None
