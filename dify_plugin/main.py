@@ -11,6 +11,7 @@ from dify_plugin.config.logger_format import plugin_logger_handler  # isort: ski
 from mem0_tools import logs
 from mem0_tools.constants import MAX_REQUEST_TIMEOUT
 from mem0_tools.ending import end_well
+from mem0_tools.process import load_ahead
 
 logs.join(plugin_logger_handler)
 logs.set_level("INFO")
@@ -19,4 +20,5 @@ plugin = Plugin(DifyPluginEnv(MAX_REQUEST_TIMEOUT=MAX_REQUEST_TIMEOUT))
 
 if __name__ == "__main__":
     with end_well():
+        load_ahead()
         plugin.run()

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -52,6 +53,12 @@ class Caller:
 
     def call(self, tool: str, parameters: Parameters, credentials: Mapping[str, Any] | None) -> Answer:
         """Never raises."""
+        began = time.monotonic()
+        answer = self._answer(tool, parameters, credentials)
+        logger.info("%s: %s after %.0f ms", tool, answer.status, 1000 * (time.monotonic() - began))
+        return answer
+
+    def _answer(self, tool: str, parameters: Parameters, credentials: Mapping[str, Any] | None) -> Answer:
         operation = OPERATIONS[tool]
         request: Any = None
         try:
@@ -64,8 +71,6 @@ class Caller:
             refusal = refusal_of(error, [*secrets_of(credentials), *_secrets_among(parameters)])
             if refusal.status == ERROR and not refusal.is_input:
                 logger.error("%s failed: %s", tool, refusal.reason)
-            else:
-                logger.info("%s: %s", tool, refusal.status)
             return fitted(operation.refused(refusal, request))
 
     def validate(self, credentials: Mapping[str, Any] | None) -> str | None:

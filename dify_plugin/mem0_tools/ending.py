@@ -1,5 +1,6 @@
 """The end of the process, asked for or not: what was accepted is done as far as there is time, and nothing hangs."""
 
+import _thread
 import logging
 import os
 import signal
@@ -29,14 +30,16 @@ def end_well() -> Iterator[None]:
 
 
 def _leave(once: Callable[[], Any], _signal: int, _frame: FrameType | None) -> None:
-    """In a thread: the one that is interrupted may hold whatever is needed to end."""
+    """In a thread: the one that is interrupted may hold whatever is needed to end, and must not wait (nor start one by
+    `Thread.start`, which does): with gevent it is the hub, which runs all others.
+    """
 
     def ending() -> None:
         once()
         # Threads of others, such as the one that reads what the daemon says, end with nothing less.
         os._exit(0)
 
-    threading.Thread(target=ending, name="mem0-end").start()
+    _thread.start_new_thread(ending, ())
 
 
 class _Once:

@@ -9,18 +9,18 @@ from xiaozhi_memory.mem0ai.accepting.file import FileJournal
 from xiaozhi_memory.mem0ai.longterm.door import LongTerm
 from xiaozhi_memory.mem0ai.longterm.records_store import StoreRecords
 from xiaozhi_memory.mem0ai.longterm.writing import StepByStep
-from xiaozhi_memory.mem0ai.plain_home import PlainHome, open_plain
+from xiaozhi_memory.mem0ai.plain_home import PlainHome, PlainOptions, open_plain
 
 from .credentials import SelfHosted, Settings
 from .extracting import Extracting, ceiling
 from .memory import Home
 from .places import folder_for
-from .writing import Writing
+from .writing import PARALLEL_MAX, Writing
 
 
 async def open_other(settings: Settings, home: SelfHosted) -> Home:
     folder = folder_for(settings)
-    plain = await open_plain(_parts(home), folder)
+    plain = await open_plain(_parts(home), folder, PlainOptions(threads=PARALLEL_MAX))
     async with AsyncExitStack() as opened:
         opened.push_async_callback(plain.close, 0.0)
         made = _home(settings, plain, folder)

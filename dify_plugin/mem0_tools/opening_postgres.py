@@ -28,7 +28,7 @@ from .extracting import Extracting, ceiling
 from .forgetting import Forgetting
 from .memory import Home
 from .places import folder_for
-from .writing import Writing
+from .writing import PARALLEL_MAX, Writing
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +48,9 @@ async def open_postgres(settings: Settings, home: SelfHosted) -> Home:
         await pool.open()
         await pool.wait(timeout=_CONNECT_TIMEOUT_S)
         adopt = await _adoption(pool, config)
-        memory = await open_self_hosted(_parts(home, adopt), _around(settings, pool, opened), SelfHostedOptions())
+        memory = await open_self_hosted(
+            _parts(home, adopt), _around(settings, pool, opened), SelfHostedOptions(threads=PARALLEL_MAX)
+        )
         opened.push_async_callback(memory.close)
         engine = memory.engine
         assert isinstance(engine, MemoryEngine)

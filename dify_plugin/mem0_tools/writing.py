@@ -10,7 +10,7 @@ from xiaozhi_memory.mem0ai.accepting.worker import Worker, WorkOptions
 
 from . import logs
 
-_PARALLEL_MAX = 8  # more would leave no connection for who asks
+PARALLEL_MAX = 8  # more would leave no connection for who asks; so many calls of a model run at once
 
 
 class Writing:
@@ -18,7 +18,7 @@ class Writing:
 
     def __init__(self, journal: Journal, engine: Any, *, parallel: int) -> None:
         self._journal = journal
-        self._worker = Worker(journal, _Traced(engine), WorkOptions(parallel=min(parallel, _PARALLEL_MAX)))
+        self._worker = Worker(journal, _Traced(engine), WorkOptions(parallel=min(parallel, PARALLEL_MAX)))
 
     def start(self) -> None:
         self._worker.start()
