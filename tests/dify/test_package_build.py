@@ -9,10 +9,12 @@ import pytest
 
 from dify_package.archive import packed, unpacked
 from dify_package.build import MAX_BYTES, PackageTooLargeError, build, identifier
+from dify_package.checks.requirement_rules import pins
 from dify_package.checksum import checksum
 from dify_package.cli import main
 from dify_package.contents import MEMORY, PLUGIN, collect
 from dify_package.ignore import ignored_by
+from dify_package.validate import validate
 from tests.support.plugin_package import plugin_files, unpack
 
 
@@ -50,6 +52,29 @@ class TestWhatIsBuilt:
         said = capsys.readouterr().out
         assert identifier(unpacked(built.read_bytes())) in said
         assert "xiaozhi-server/mem0:0.1.0@" in said
+
+
+class TestWithMilvus:
+    def test_it_is_another_version_with_more_requirements_and_the_same_files(self, built: Path, tmp_path: Path) -> None:
+        plain = unpacked(built.read_bytes())
+
+        path = build(tmp_path, variant="milvus")
+
+        assert path.name == "mem0-0.1.0-milvus.difypkg"
+        other = unpacked(path.read_bytes())
+        changed = {name for name in other if other[name] != plain.get(name)}
+        assert other.keys() == plain.keys()
+        assert changed == {"manifest.yaml", "pyproject.toml", "requirements.txt"}
+        assert "pymilvus" in pins(other["requirements.txt"].decode())
+        assert "pymilvus" not in pins(plain["requirements.txt"].decode())
+
+    def test_where_both_need_something_it_is_the_same_version(self, built: Path, tmp_path: Path) -> None:
+        plain = pins(unpacked(built.read_bytes())["requirements.txt"].decode())
+        other = pins(unpacked(build(tmp_path, variant="milvus").read_bytes())["requirements.txt"].decode())
+        assert {name: other.get(name) for name in plain} == plain
+
+    def test_it_passes_the_same_checks(self, tmp_path: Path) -> None:
+        assert [found for found in validate(build(tmp_path, variant="milvus")) if found.problems] == []
 
 
 class TestWhatGoesIn:
