@@ -41,6 +41,13 @@ class _Client:
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     beat: asyncio.Task[None] | None = None
 
+    @property
+    def is_used(self) -> bool:
+        if self.users or not self.opening.done():
+            return True
+        failed = self.opening.cancelled() or self.opening.exception() is not None
+        return not failed and self.opening.result().is_busy
+
 
 class Clients:
     """`close` waits for who uses a client as long as the deadline allows."""
@@ -120,10 +127,12 @@ class Clients:
         by_use = sorted(self._clients.items(), key=lambda item: item[1].asked_at)
         spare = len(by_use) - self._options.most
         old = self._clock() - self._options.replaced_after_s
-        for at, (fingerprint, client) in enumerate(by_use):
-            replaced = client.opened_at < newest and client.asked_at <= old and not client.users
-            if replaced or at < spare:
+        for fingerprint, client in by_use:
+            if client.is_used or client.opened_at >= newest:
+                continue
+            if spare > 0 or client.asked_at <= old:
                 self._retire(fingerprint, self._options.close_deadline_s)
+                spare -= 1
 
     def _retire(self, fingerprint: str, deadline_s: float) -> None:
         """From now on nobody gets it; who has it may finish."""

@@ -25,6 +25,10 @@ class Extracting:
     def __init__(self, longterm: LongTerm) -> None:
         self._longterm = longterm
 
+    @property
+    def is_busy(self) -> bool:
+        return self._longterm.is_busy
+
     async def start(self, request: Mapping[str, Any]) -> dict[str, Any]:
         return await self._longterm.start(_request(request))
 

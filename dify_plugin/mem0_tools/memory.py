@@ -91,6 +91,9 @@ class Writes(Protocol):
 class LongTermDoor(Protocol):
     """Long-term extraction; what comes back are the contract's JSON objects."""
 
+    @property
+    def is_busy(self) -> bool: ...
+
     async def start(self, request: Mapping[str, Any]) -> dict[str, Any]: ...
 
     async def run(self, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -113,9 +116,9 @@ Check = Callable[[], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """One opened memory. `checks` asks each part for a sign of life, by the name of the field that it is set up in.
+    """One opened memory. `infers`: it can make facts of what is said. `lacks` is what this kind of memory cannot do.
 
-    `beats` are the cheap ones of those: they cost nobody money. `lacks` is what this kind of memory cannot do.
+    `beats` asks for signs of life that cost nobody money, each under the name of what is asked.
     """
 
     memory: ToolMemory
@@ -127,3 +130,8 @@ class Home:
     infers: bool = True
     beats: Mapping[str, Check] = field(default_factory=dict)
     lacks: tuple[str, ...] = ()
+
+    @property
+    def is_busy(self) -> bool:
+        """Something goes on that nobody waits for and that would be broken off."""
+        return self.longterm is not None and self.longterm.is_busy

@@ -147,3 +147,24 @@ async def test_closing_waits_for_who_uses_it() -> None:
         free.set()
         await asyncio.gather(using, closing)
         assert one.closed == ["a"]
+
+
+class Busy:
+    is_busy = True
+
+
+async def test_what_goes_on_behind_an_answer_is_not_broken_off() -> None:
+    busy = Busy()
+
+    async def open_home(settings: Settings) -> Home:
+        return home_of(FakeMemory(), longterm=busy if settings.fingerprint == "old" else None)
+
+    clients = Clients(open_home, ClientOptions(most=1, replaced_after_s=0.02))
+    for name in ("old", "new"):
+        async with clients.lease(settings(name)):
+            pass
+    await asyncio.sleep(0.1)
+    assert clients.count() == 2
+    busy.is_busy = False
+    await until(lambda: clients.count() == 1)
+    await clients.close(1.0)

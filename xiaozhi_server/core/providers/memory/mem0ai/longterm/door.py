@@ -90,6 +90,11 @@ class LongTerm:
         self._is_stopping = False
         self._count: CountTokens | None = None
 
+    @property
+    def is_busy(self) -> bool:
+        """Tasks are under way behind their answers."""
+        return bool(self._running)
+
     async def start(self, request: ExtractionRequest) -> dict[str, Any]:
         """Accepted, and written down as such; the work goes on behind the answer."""
         if not self._may_begin():
