@@ -107,6 +107,16 @@ async def test_pages_go_from_the_newest_to_the_oldest(tmp_path: Path) -> None:
         assert [one.text for one in only] == ["Number 3."]
 
 
+async def test_many_pages_are_read_once_each(tmp_path: Path) -> None:
+    async with platform(tmp_path) as (world, memory):
+        await memory.add([said(f"Number {n}.") for n in range(730)], user_id="ann")
+        asked = len(world.asked("get_all"))
+        texts = {one.text for one in await memory.get_all(user_id="ann", top_k=1000)}
+        assert texts == {f"Number {n}." for n in range(730)}
+        assert len(world.asked("get_all")) - asked == 8
+        assert await memory.delete_all(user_id="ann") == 730
+
+
 async def test_nobody_reaches_what_is_somebody_elses(tmp_path: Path) -> None:
     async with platform(tmp_path) as (_, memory):
         (mine,) = await memory.add([said(TEAL)], user_id="ann")

@@ -4,9 +4,11 @@ It speaks for itself: mem0's own client blocks everybody with a request while it
 end a request that nobody waits for any more, and is a large thing to load for a few requests.
 """
 
+import asyncio
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from datetime import datetime
+from itertools import chain
 from typing import Any, Literal
 from urllib.parse import quote, urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -32,6 +34,7 @@ Json = dict[str, Any]
 TOP_K_MAX = 1000
 _PAGE_SIZE = 100
 _PAGES_MAX = 1000
+_PAGES_AT_ONCE = 4
 _LONGEST_ANSWER_BYTES = 8 << 20
 _LONGEST_PAUSE_S = 300.0
 _CONNECTIONS = 32
@@ -169,13 +172,38 @@ class PlatformApi:
         return result_ids(_results(answer)) & set(ids)
 
     async def _pages(self, filters: Json) -> list[Json]:
-        found: list[Json] = []
-        for page in range(1, _PAGES_MAX + 1):
-            answer = await self._ask("POST", f"/v3/memories/?page={page}&page_size={_PAGE_SIZE}", {"filters": filters})
-            found += [one for one in _results(answer) if isinstance(one, dict)]
-            if not answer.get("next"):
+        """All of them once, though some come and go meanwhile. Several pages are asked for at once."""
+        found: dict[Any, Json] = {}
+        page, until = 1, 2
+        while page < min(until, _PAGES_MAX + 1):
+            answers = await self._together([self._page(filters, one) for one in range(page, until)])
+            for one in chain.from_iterable(map(_results, answers)):
+                if isinstance(one, dict):
+                    found.setdefault(one.get("id") or len(found), one)
+            if any(not answer.get("next") for answer in answers):
                 break
-        return found
+            # Behind the last page there is nothing to be asked for.
+            page, last = until, _pages_in(answers[-1].get("count"))
+            until = min(page + _PAGES_AT_ONCE, max(page, last) + 1)
+        return list(found.values())
+
+    async def _page(self, filters: Json, page: int) -> Any:
+        path = f"/v3/memories/?page={page}&page_size={_PAGE_SIZE}"
+        try:
+            return await self._ask("POST", path, {"filters": filters})
+        except PlatformUnknownError:
+            if page == 1:
+                raise
+            return {"results": []}  # so much was deleted meanwhile
+
+    async def _together(self, asked: Sequence[Coroutine[Any, Any, Any]]) -> list[Any]:
+        """The first error is told, and then no request is left."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(one) for one in asked]
+        except ExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+        return [task.result() for task in tasks]
 
     # --- HTTP ---
 
@@ -284,6 +312,11 @@ def _results(answer: object) -> Sequence[Any]:
     if not isinstance(results, list):
         raise PlatformAwayError("an answer without results", may_have_worked=False)
     return results
+
+
+def _pages_in(count: object) -> int:
+    """How many pages so many memories fill; 0 where it is not told."""
+    return -(-count // _PAGE_SIZE) if isinstance(count, int) else 0
 
 
 def _proxy_for(host: str) -> str | None:
