@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import json
 import random
+import time
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -137,7 +138,8 @@ class StoreRecords:
     async def put_task(self, task: KeptTask) -> None:
         marks = {"task_id": task.id}
         if task.reports:
-            told = self._row(TASKS_OWNER, "", _REPORT, list(task.reports), task.updated_at, marks)
+            in_order = {**marks, "generation": time.time_ns() // 1000}
+            told = self._row(TASKS_OWNER, "", _REPORT, list(task.reports), task.updated_at, in_order)
             await self._store.insert([told])
         old = await self._found(Scope(TASKS_OWNER), TASK, marks)
         times = {"started_at": task.started_at.isoformat(), "generation": _generation(old) + 1}
