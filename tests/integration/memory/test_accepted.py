@@ -5,6 +5,8 @@ import contextlib
 import json
 import sqlite3
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from tests.integration.memory.accepted_world import (
     NOON,
+    QUICK,
     Recorder,
     bytes_in,
     journal_of,
@@ -23,6 +26,7 @@ from tests.integration.memory.accepted_world import (
     worker_of,
 )
 from tests.integration.memory.conftest import Pool
+from tests.integration.memory.killed_facts import SentenceExtractor
 from tests.integration.memory.test_forget_person import places
 from tests.support.postgres_proxy import PostgresProxy
 from tests.support.waiting import until
@@ -40,7 +44,12 @@ from xiaozhi_server.core.providers.memory.mem0ai.accepting.file import FileJourn
 from xiaozhi_server.core.providers.memory.mem0ai.accepting.journal import Journal
 from xiaozhi_server.core.providers.memory.mem0ai.accepting.postgres import PostgresJournal
 from xiaozhi_server.core.providers.memory.mem0ai.accepting.worker import WorkOptions
+from xiaozhi_server.core.providers.memory.mem0ai.by_mem0.extract_by_mem0 import ExtractingSaver, ExtractionOptions
+from xiaozhi_server.core.providers.memory.mem0ai.by_mem0.mem0_add import ModelFailedError
+from xiaozhi_server.core.providers.memory.mem0ai.facts.learned import Learned
 from xiaozhi_server.core.providers.memory.mem0ai.message import memory_id
+from xiaozhi_server.core.providers.memory.mem0ai.saving.outbox import Batch
+from xiaozhi_server.core.providers.memory.mem0ai.testing import WordEmbedder
 
 WORD = "Zanzibar"
 
@@ -160,6 +169,41 @@ async def test_bad_input_is_not_tried_again_and_what_is_gone_is_done(engine: Mem
     (dead,) = await journal.dead()
     assert (dead.error, dead.accepted.operation, dead.accepted.attempts) == ("NoModelError", "add", 1)
     await worker.stop(1.0)
+
+
+class FailingExtractor(SentenceExtractor):
+    """The model is away for so many attempts."""
+
+    def __init__(self, away: int) -> None:
+        super().__init__()
+        self.away = away
+        self.asked = 0
+
+    async def extract(self, batch: Batch) -> Learned:
+        self.asked += 1
+        if self.asked <= self.away:
+            raise ModelFailedError("away")
+        return await super().extract(batch)
+
+
+@pytest.mark.parametrize(("away", "asked", "flag"), [(2, 3, ""), (9, 4, "unextracted")])
+async def test_a_model_that_is_away_is_asked_again_before_a_text_is_kept_as_it_was_said(
+    away: int, asked: int, flag: str, pool: Pool, executor: ThreadPoolExecutor
+) -> None:
+    extractor, options = FailingExtractor(away), ExtractionOptions(attempts=4)
+    engine = MemoryEngine(
+        pool, WordEmbedder(), executor, make_saver=lambda verbatim: ExtractingSaver(extractor, verbatim, options)
+    )
+    await engine.start()
+    journal = PostgresJournal(pool)
+    worker = worker_of(journal, EngineDoer(engine), replace(QUICK, attempts_max=10))
+    await worker.accept("add", "ann", saying("I live in Munich.", infer=True, agent_id="bot"))
+    await all_done(journal)
+    await worker.stop(1.0)
+    (memory,) = await engine.get_all(user_id="ann")
+    assert (memory.text, memory.flag, extractor.asked) == ("I live in Munich.", flag, asked)
+    assert await journal.dead() == []
+    await engine.stop(1.0)
 
 
 async def test_what_is_broken_off_is_begun_again_at_once(journal: Journal) -> None:

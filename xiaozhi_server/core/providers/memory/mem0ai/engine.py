@@ -284,6 +284,7 @@ class MemoryEngine(KnowsThings):
         instruction: Wishes | str | None = None,
         key: str | None = None,
         within: Within | None = None,
+        attempt: int | None = None,
     ) -> list[MemoryChange]: ...
 
     async def add(
@@ -300,6 +301,7 @@ class MemoryEngine(KnowsThings):
         instruction: Wishes | str | None = None,
         key: str | None = None,
         within: Within | None = None,
+        attempt: int | None = None,
     ) -> list[StoredMemory] | list[MemoryChange]:
         """Remember messages word for word, one memory each, and return once they can be found.
 
@@ -307,7 +309,8 @@ class MemoryEngine(KnowsThings):
         where none is set up. From `expires_at` on they are not shown any more; a day counts to its end.
 
         Word for word the same `key` adds nothing a second time. `within` runs first in the transaction that writes,
-        whether or not there is anything to write; what it raises undoes all.
+        whether or not there is anything to write; what it raises undoes all. Whoever says which `attempt` this is comes
+        again where the model fails: only after some of them it is kept word for word.
         """
         scope = Scope(user_id, agent_id, run_id)
         session = checked_session(session_id)
@@ -328,6 +331,7 @@ class MemoryEngine(KnowsThings):
                     more,
                     key=name,
                     within=within,
+                    attempt=attempt,
                 )
         seen = await self._in_words(messages)
         rows = [

@@ -1,5 +1,6 @@
 """Does accepted writes by an engine's own methods: the embedded one, the one on another store, or the platform."""
 
+import inspect
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Any
@@ -16,6 +17,7 @@ class EngineDoer:
 
     def __init__(self, engine: Any) -> None:
         self._engine = engine
+        self._is_patient = "attempt" in inspect.signature(engine.add).parameters
         self._ways: dict[Operation, Callable[..., Awaitable[Any]]] = {
             "add": self._add,
             "update": self._update,
@@ -33,6 +35,8 @@ class EngineDoer:
         """The write's id is the key: done again, it adds nothing."""
         if expires_at is not None:
             named["expires_at"] = datetime.fromisoformat(expires_at)
+        if self._is_patient and named.get("infer"):  # a model that is away for a while costs no facts
+            named["attempt"] = accepted.attempts
         messages = messages_of(accepted.arguments)
         await self._engine.add(messages, user_id=accepted.user_id, key=accepted.id.hex, **named)
 

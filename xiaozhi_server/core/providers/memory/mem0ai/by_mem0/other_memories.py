@@ -15,7 +15,7 @@ from .. import checks
 from ..embedding.embed import Embedder
 from ..engine import EngineOptions, Filters
 from ..errors import InvalidTextError
-from ..facts.at_once import Attached, learning, with_attached
+from ..facts.at_once import Attached, found_in, learning, with_attached
 from ..facts.learned import Learned, MemoryChange, changes_of
 from ..facts.once import Talk, batch_of
 from ..filters import Filter, parse
@@ -115,6 +115,7 @@ class OtherMemories:
         expires_at: date | str | float | None = None,
         instruction: Wishes | str | None = None,
         key: str | None = None,
+        attempt: int | None = None,
     ) -> list[MemoryChange]: ...
 
     async def add(
@@ -130,10 +131,12 @@ class OtherMemories:
         expires_at: date | str | float | None = None,
         instruction: Wishes | str | None = None,
         key: str | None = None,
+        attempt: int | None = None,
     ) -> list[StoredMemory] | list[MemoryChange]:
         """Save messages now, word for word, or with `infer` the facts that a language model finds in them.
 
-        What was added with the same `key` before, all or some of it, is there once in the end.
+        What was added with the same `key` before, all or some of it, is there once in the end. Whoever says which
+        `attempt` this is comes again where the model fails: only after some of them it is kept word for word.
         """
         scope, session = Scope(user_id, agent_id, run_id), checks.checked_session(session_id)
         attached = None if metadata is None else without_taken_names(checked_metadata(metadata).value)
@@ -143,12 +146,12 @@ class OtherMemories:
         if key is not None and await self._beside.is_done(user_id, name):
             return await self._known(scope, name, infer)
         seen = await in_words(self._describer, told)
-        entry = OutboxEntry(user_id, name, agent_id or "", session, tuple(seen), 1, Wishes.of(instruction))
+        entry = OutboxEntry(user_id, name, agent_id or "", session, tuple(seen), attempt or 1, Wishes.of(instruction))
         if key is not None:
             await self._saver.clear((entry,))  # else it would be taken for what is known
         if saver is not None:
             more = Attached(run_id or "", attached, expiry)
-            learned = with_attached(await saver.learn((entry,)), more) if seen else None
+            learned = with_attached(await found_in(saver, entry, attempt), more) if seen else None
             return await self._put(entry, learned, is_named=key is not None)
         rows = [
             row_of(message, scope, session, memory_id(user_id, name, position), position, attached, expiry)

@@ -52,8 +52,12 @@ async def add_facts(
     *,
     key: str | None = None,
     within: Within | None = None,
+    attempt: int | None = None,
 ) -> list[MemoryChange]:
-    """What the model cannot read is kept as it was said. `within` runs first in the transaction that writes."""
+    """What the model cannot read is kept as it was said. `within` runs first in the transaction that writes.
+
+    With `attempt` the caller comes again, as `found_in` says.
+    """
     if not messages:
         if within is not None:
             async with connect() as connection, connection.transaction():
@@ -61,8 +65,8 @@ async def add_facts(
                 await within(connection)
         return []
     name = uuid.uuid4().hex if key is None else key
-    entry = OutboxEntry(scope.user_id, name, scope.agent_id or "", session_id, tuple(messages), 1, wishes)
-    learned = with_attached(await saver.learn((entry,)), attached)
+    entry = OutboxEntry(scope.user_id, name, scope.agent_id or "", session_id, tuple(messages), attempt or 1, wishes)
+    learned = with_attached(await found_in(saver, entry, attempt), attached)
     async with connect() as connection, connection.transaction():
         await outbox.hold(connection, [(entry,)])
         if within is not None:
@@ -70,6 +74,16 @@ async def add_facts(
         await saver.write(connection, [(entry,)], [learned])
     saver.written([(entry,)])
     return changes_of(learned)
+
+
+async def found_in(saver: Learns, entry: OutboxEntry, attempt: int | None) -> Learned:
+    """What a model finds. Whoever says which attempt this is comes again where it fails, and waits meanwhile; for
+    others it is kept at once as it was said.
+    """
+    if attempt is None:
+        return await saver.learn((entry,))
+    (learned,) = await saver.prepare([(entry,)])
+    return learned
 
 
 def with_attached(learned: Learned, attached: Attached) -> Learned:

@@ -89,6 +89,11 @@ class Learns(Protocol):
         """For a caller who waits: no attempt is left for later, so what no model reads is kept as it was said."""
         ...
 
+    async def prepare(self, batches: Sequence[Batch]) -> Sequence[Learned]:
+        """For a caller who comes again: an error where the model is to blame, until `attempts` says that it was tried
+        often enough."""
+        ...
+
     async def facts(self, batch: Batch) -> Learned:
         """For a caller who keeps what was said: what no model reads is an error, and so is less than all of a batch of
         several entries, which can be brought one by one."""
