@@ -292,7 +292,9 @@ async def _added(stock: StockMem0, texts: Sequence[str]) -> float:
 
 
 async def tool(bench: Bench, sizes: PluginSizes) -> list[Figure]:
-    """From the call of a tool to its answer, with vectors from a service, which counts for both."""
+    """From the call of a tool to its answer, with vectors from a service, whose time counts for both. No question is
+    asked twice, so each costs a call of the service.
+    """
     persons = list(people(max(1, sizes.owners // 5), 100, seed=5))
     with tool_calls.stand_in() as cloud:
         vectors = await tool_calls.held_vectors(cloud.found, persons)
@@ -312,7 +314,7 @@ async def tool(bench: Bench, sizes: PluginSizes) -> list[Figure]:
     p50, p95 = np.percentile(times, [50, 95])
     return [
         *figures,
-        at_least(case, "ours : theirs", ours[most].rate / theirs[most].rate, "x", 4),
+        Figure(case, "ours : theirs", ours[most].rate / theirs[most].rate, "x"),
         at_most("add tool", f"ACCEPT p95 with {_QUEUED} in the queue", float(p95), "ms", 20),
         Figure("add tool", f"ACCEPT p50 with {_QUEUED} in the queue", float(p50), "ms"),
         at_most("connections", "the plugin, at most", held, "", 10),
