@@ -205,7 +205,7 @@ def speed(call: Call, persons: Sequence[Person], callers: int, seconds: float) -
     until = time.perf_counter() + seconds
 
     def work(seed: int) -> list[tuple[float, bool]]:
-        dice, done = random.Random(seed), []
+        dice, done = random.Random(seed), list[tuple[float, bool]]()
         while time.perf_counter() < until:
             person = dice.choice(persons)
             asked = dice.choice(person.asked)
