@@ -71,7 +71,8 @@ async def run_cloud(options: argparse.Namespace) -> int:
     cloud.platform.memories.extraction = options.extraction
     stop = _stop_on_signal()
     async with cloud:
-        await cloud.warm_up()
+        if options.only is None or "transcription" in options.only:
+            await cloud.warm_up()
         print(f"stand-in cloud: {cloud.base_url}", flush=True)
         print("Use it as OPENAI_BASE_URL with any key; POST /_control sets faults, GET /_stats counts.", flush=True)
         print(f"Mem0 platform: {cloud.memory_host} (host of Memory.mem0ai, with any api_key)", flush=True)

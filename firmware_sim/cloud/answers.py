@@ -13,6 +13,7 @@ from firmware_sim.cloud.condensing import condensed
 from firmware_sim.cloud.extraction import answer_for_memory
 from firmware_sim.cloud.notes import rewritten_notes
 from firmware_sim.cloud.pictures import description
+from firmware_sim.cloud.sorting import sorted_conversations
 
 _CJK = re.compile(r"[\u3400-\u9fff]")
 _MEMORY = re.compile(r"<memory>(.*?)</memory>", re.DOTALL)
@@ -64,7 +65,7 @@ def answer(messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, A
     seen = description(messages)
     if seen is not None:
         return Answer(seen)
-    readers = (answer_for_memory, rewritten_notes, condensed)
+    readers = (answer_for_memory, rewritten_notes, condensed, sorted_conversations)
     for_memory = next((text for read in readers if (text := read(messages)) is not None), None)
     if for_memory is not None:
         return Answer(for_memory)

@@ -88,6 +88,8 @@ class StandInCloud:
         self.erring: Erring | None = None
         self.requests: deque[CloudRequest] = deque(maxlen=1000)
         self.counts: Counter[str] = Counter()
+        self.running: Counter[str] = Counter()
+        self.left: Counter[str] = Counter()  # callers that did not wait for their answer
         self.base_url = ""
         self.speaker = ""  # whose voice it knows; transcripts then come wrapped with this name
         self.platform = Mem0Platform(self._reply, lambda body: self._note("memory", body))
@@ -166,7 +168,14 @@ class StandInCloud:
                 return _error(404, "there is no such service here")
             if not self._is_allowed(request, "Token" if service == "memory" else "Bearer"):
                 return _error(401, "wrong key")
-            return await self._misbehave(request, handler, self.faults.take(service))
+            self.running[service] += 1
+            try:
+                return await self._misbehave(request, handler, self.faults.take(service))
+            except asyncio.CancelledError:
+                self.left[service] += 1
+                raise
+            finally:
+                self.running[service] -= 1
 
         return handle
 
@@ -330,7 +339,8 @@ class StandInCloud:
         return web.json_response({service: asdict(getattr(self.faults, service)) for service in SERVICES})
 
     async def _stats(self, _: web.Request) -> web.Response:
-        return web.json_response({"counts": dict(self.counts), "phrases": len(self._phrases)})
+        told = {"counts": self.counts, "running": self.running, "left": self.left}
+        return web.json_response({**{name: dict(count) for name, count in told.items()}, "phrases": len(self._phrases)})
 
 
 async def _json(request: web.Request) -> Json:
