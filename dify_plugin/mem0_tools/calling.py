@@ -29,7 +29,7 @@ from .validation import check
 logger = logging.getLogger(__name__)
 
 _STOP_S = 10.0
-_VALIDATION_S = 2 * constants.VALIDATION_TIMEOUT + 5.0
+_VALIDATION_S = constants.LOADING_TIMEOUT + 2 * constants.VALIDATION_TIMEOUT + 5.0
 _INPUT = (ToolInputError, CredentialsError, MemoryInputError, NotHereError, ProviderConfigError, PlatformSetupError)
 _TOLD = (PlatformError, StoppedError)
 

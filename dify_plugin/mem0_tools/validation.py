@@ -68,6 +68,7 @@ async def check(settings: Settings, reach_store: Probe, *, limit_s: float = cons
         probes[RERANKER] = probing.reranker
     if home.has_postgres:
         probes[VECTOR_STORE] = probing.postgres
+    await probing.load()
     problems = await asyncio.gather(*(_problem(name, probe, limit_s) for name, probe in probes.items()))
     if found := [problem for problem in problems if problem]:
         raise CredentialsError("; ".join(found))
@@ -83,6 +84,17 @@ class _SelfHostedProbes:
         self._limit_s = limit_s
         self._made = 0
         self._kept = 0
+
+    async def load(self) -> None:
+        """mem0 and its providers' libraries, which takes long the first time and is nobody's fault."""
+
+        def make() -> None:
+            with suppress(Exception):  # what is wrong with it is told by its own probe
+                model = open_llm(_mem0(self._home.llm), timeout_s=self._limit_s)
+                _closing(getattr(model, "client", None)).__exit__()
+
+        with suppress(TimeoutError):
+            await self._bridge.run(make, timeout_s=constants.LOADING_TIMEOUT)
 
     async def llm(self) -> None:
         """Asked which models it has: that costs nothing. Whoever has no such list is only made."""

@@ -50,7 +50,8 @@ class SearchOptions:
 
     `index_cache_mb` bounds what is kept at hand of all owners, 0 means nothing. An owner with more than
     `index_rows_max` memories is not, and gets indexes of its own in the database. Fewer than `index_page` memories are
-    read as a whole even for a single question. `cache` is shared with other processes.
+    read as a whole even for a single question. `cache` is shared with other processes. Without `words_alone` an
+    embedder that fails or is too slow fails the question: for who would take half an answer for a whole one.
     """
 
     timeout_s: float = 5.0
@@ -60,6 +61,7 @@ class SearchOptions:
     index_rows_max: int = 20_000
     index_page: int = 500
     cache: RecallCache | None = None
+    words_alone: bool = True
 
 
 class Searcher:
@@ -261,11 +263,13 @@ class Searcher:
         return Asked(replace(question, floor=floor), vector, scope, needed, now_s, extent)
 
     async def _query_vector(self, query: str, timeout_s: float) -> Vectors | None:
-        """None where the embedder fails or is too slow: words alone find most of what there is."""
+        """None where the embedder fails or is too slow, and words alone may do: they find most of what there is."""
         try:
             async with asyncio.timeout(timeout_s):
                 vectors = await self._embedder.embed([query])
-        except Exception as error:  # noqa: BLE001 - a provider call
+        except Exception as error:  # a provider call
+            if not self._options.words_alone:
+                raise
             logger.warning("memory: searching by words alone (%s in the embedder)", type(error).__name__)
             return None
         return rounded(vectors[0])
