@@ -138,7 +138,7 @@ def test_a_bad_line_from_the_daemon_is_answered_and_survived(
 # --- changes while it runs ---
 
 
-def test_replaced_credentials_close_the_old_connections(start_plugin: StartPlugin, world: World, user: str) -> None:
+def test_0_1_9_replaced_credentials_close_old_connections(start_plugin: StartPlugin, world: World, user: str) -> None:
     plugin, others = start_plugin(), world.backends()
     Tools(plugin, world.on_postgres(store={"pool_max_waiting": 50})).warm()
     before = world.backends() - others

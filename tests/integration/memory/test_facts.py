@@ -147,7 +147,7 @@ async def test_what_does_not_contradict_replaces_nothing(
         assert all(memory.superseded_by is None for memory in memories.values())
 
 
-async def test_numbers_that_do_not_exist_are_left_out(pool: Pool, tmp_path: Path) -> None:
+async def test_0_2_6_numbers_that_a_model_invents_are_left_out(pool: Pool, tmp_path: Path) -> None:
     async with world(pool, tmp_path, fact("Likes tea.", replaces=[0, 7, 9999], same_as=12)) as (_, engine):
         await tell(engine, "I like tea.")
         assert (await by_text(engine)).keys() == {"Likes tea."}

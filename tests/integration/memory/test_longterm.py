@@ -385,7 +385,7 @@ async def test_a_slow_user_holds_up_nobody(pool: Pool, tmp_path: Path) -> None:
         assert await there.rows("SELECT user_id FROM memory_extraction_lock") == []
 
 
-async def test_time_is_looked_at_before_each_user(pool: Pool, tmp_path: Path) -> None:
+async def test_0_2_9_time_is_looked_at_before_each_user(pool: Pool, tmp_path: Path) -> None:
     async with world(pool, tmp_path) as there:
         there.says("ann", LIKES)
         report = await there.extract("ann", "bob", budget_s=0)

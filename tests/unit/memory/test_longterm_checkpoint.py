@@ -53,7 +53,7 @@ def test_what_the_public_plugin_left_is_understood() -> None:
         (int(TEN.timestamp()), str(int(TWELVE.timestamp()))),
     ],
 )
-def test_times_in_other_forms(begin: Any, end: Any) -> None:
+def test_0_2_10_times_with_z_and_without_a_zone(begin: Any, end: Any) -> None:
     kept = {"conversations": {"c1": {"processed_range_start": begin, "processed_range_end": end}}}
     assert checkpoint_of(kept).of("c1") == Mark("", Spans((seconds(TEN, TWELVE),)))
 
