@@ -163,7 +163,36 @@ async def test_an_impossible_date_of_a_recall_is_mended_by_the_next(start_engine
         await until(noted)
 
 
+async def test_a_recall_that_fitted_badly_leaves_only_its_time(start_engine: Any, pool: Pool) -> None:
+    async with start_engine() as engine:  # its end writes
+        memory = await added(engine, "My favourite colour is teal.", 9)
+        await changed(pool, memory, accessed_at=ago(5), access_count=2, quality=0.75)
+        engine._access.note("ann", [(memory.id, 0.1)], ago(1))
+        engine._access.note("ann", [(memory.id, 0.2)], ago(3))
+    async with pool.connection() as connection:
+        cursor = await connection.execute("SELECT access_count, quality, accessed_at, used_at FROM memory_entry")
+        assert await cursor.fetchall() == [(2, 0.75, ago(5), ago(1))]
+
+
 # --- who goes ---
+
+
+async def test_what_was_used_lately_stays_however_badly_it_fitted(engine: MemoryEngine, pool: Pool) -> None:
+    kept = await added(engine, "The key lies under the pot.", 300)
+    await changed(pool, kept, used_at=ago(41))
+    gone = await added(engine, "The bus was late.", 300)
+    await changed(pool, gone, used_at=ago(43))
+    summary = await added(engine, "In spring we were at the sea twice.", 300)
+    source = await added(engine, "In spring we were at the sea.", 310)
+    await changed(pool, source, compressed_into=summary.id, used_at=ago(10))
+    dry = await engine.prune(now=NOW, dry_run=True)
+    assert ([one.id for one in dry.would_delete], dry.recently_recalled) == ([gone.id], 2)
+    at_its_end = await engine.prune(now=NOW, dry_run=True, ttl_days=200)
+    infos = {one.id: one.retention_info.recently_recalled for one in at_its_end.would_delete}
+    assert infos == {kept.id: True, gone.id: False, summary.id: False, source.id: True}
+    result = await engine.prune(now=NOW)
+    assert (result.deleted_count, result.retained_count, result.recently_recalled) == (1, 3, 2)
+    assert await texts(engine) == {kept.text, summary.text}
 
 
 async def test_what_faded_goes_and_leaves_its_history(engine: MemoryEngine, pool: Pool) -> None:
@@ -278,9 +307,16 @@ async def test_the_statement_and_the_formula_agree(engine: MemoryEngine, pool: P
     for memory in memories:
         row = _drawn(dice)
         rows.append((memory.id, *row))
-        created, accessed, count, quality, subtype, flag, pinned = row
+        created, accessed, count, quality, subtype, flag, pinned, used = row
         info = retention_info(
-            NOW, created, Trace(accessed, count, quality), subtype=subtype, flag=flag, pinned=pinned, ttl_days=700
+            NOW,
+            created,
+            Trace(accessed, count, quality),
+            subtype=subtype,
+            flag=flag,
+            pinned=pinned,
+            ttl_days=700,
+            used_at=used,
         )
         if info.forget:
             expected.add(memory.id)
@@ -308,7 +344,8 @@ def _drawn(dice: random.Random) -> tuple[Any, ...]:
     age = min(dice.choice([dice.uniform(0, 900), end * 0.9999, end * 1.0001, end + 1]), 9000)
     accessed = ago(age) if count else None
     created = ago(age + (dice.uniform(0, 300) if count else 0))
-    return created, accessed, count, quality, subtype, dice.choice(["", "", "unsure"]), dice.random() < 0.1
+    used = dice.choice([None, None, ago(dice.choice([1, 41.99, 42.01, 300, -1]))])
+    return created, accessed, count, quality, subtype, dice.choice(["", "", "unsure"]), dice.random() < 0.1, used
 
 
 async def _draw_into(pool: Pool, rows: Sequence[tuple[Any, ...]]) -> None:
@@ -317,7 +354,7 @@ async def _draw_into(pool: Pool, rows: Sequence[tuple[Any, ...]]) -> None:
         await cursor.execute("ALTER TABLE memory_entry ALTER COLUMN quality TYPE double precision")
         await cursor.executemany(
             "UPDATE memory_entry SET created_at = %s, accessed_at = %s, access_count = %s, quality = %s, subtype = %s,"
-            " flag = %s, pinned = %s WHERE user_id = 'ann' AND id = %s",
+            " flag = %s, pinned = %s, used_at = %s WHERE user_id = 'ann' AND id = %s",
             [(*row[1:], row[0]) for row in rows],
         )
 
@@ -349,7 +386,7 @@ async def test_many_pages_and_owners_and_a_run_that_is_broken_off(
 
 async def test_a_recall_or_a_pin_in_the_middle_saves_a_memory(engine: MemoryEngine, pool: Pool) -> None:
     """Whoever changes a row right now is not waited for, and the row stays for this time."""
-    for how in ("pinned = true", "accessed_at = now(), access_count = 1, quality = 0.9"):
+    for how in ("pinned = true", "accessed_at = now(), access_count = 1, quality = 0.9", "used_at = now()"):
         memory = await added(engine, f"Saved by {how}.", 300)
         await added(engine, "Not saved.", 300)
         async with pool.connection() as connection, connection.transaction():

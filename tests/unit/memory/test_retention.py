@@ -122,6 +122,7 @@ def test_the_judgement_has_the_names_of_its_description() -> None:
         "forget": True,
         "memory_subtype": "semantic",
         "s0_used": 45.0,
+        "recently_recalled": True,
     }
 
 
@@ -137,3 +138,16 @@ def test_more_recalls_never_make_it_fade_sooner(age: float, qualities: list[floa
         trace = recalled(trace, max(quality, trace.quality_ema or 0.0), ago(age))
     assert retentions == sorted(retentions, key=lambda one: one.stability_days)
     assert all(0 <= one.retention <= 1 for one in retentions)
+
+
+def test_what_was_used_lately_goes_only_at_its_hard_end_however_badly_it_fitted() -> None:
+    def used(days: float, **more: object) -> RetentionInfo:
+        return judged(500, used_at=ago(days), **more)
+
+    assert (used(41.9).recently_recalled, used(41.9).forget) == (True, False)
+    assert (used(42.1).recently_recalled, used(42.1).forget) == (False, True)
+    assert used(-3).forget is False, "a time that lies ahead is unknown"
+    assert used(1).retention == judged(500).retention, "the formula knows nothing of it"
+    assert used(1, ttl_days=499).forget
+    naive = retention_info(NOW, ago(500), NEVER, used_at=ago(1).replace(tzinfo=None))
+    assert naive.recently_recalled

@@ -36,6 +36,7 @@ class StoredMemory:
     pinned: bool = False
     quality: float | None = None
     compressed_into: UUID | None = None
+    used_at: datetime | None = None  # as an answer, however well it fitted; read only where it is asked for
 
     @property
     def timestamp(self) -> datetime:

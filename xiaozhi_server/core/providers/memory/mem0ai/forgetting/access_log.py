@@ -14,7 +14,7 @@ from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from ..statements import statement
-from .retention import EARLIEST, FORGET_Q_MIN, Trace, recalled
+from .retention import EARLIEST, Trace, recalled
 
 logger = logging.getLogger(__name__)
 
@@ -72,12 +72,10 @@ class AccessLog:
             logger.warning("memory: %d recalls leave no trace, the database did not take them", self._count)
 
     def note(self, user_id: str, qualities: Iterable[tuple[UUID, float]], at: datetime) -> None:
-        """These were brought back, and fitted so well. Takes no time, and never fails."""
+        """These were used as an answer, and fitted so well. Takes no time, and never fails."""
         if self._task is None:
             return
         for id, quality in qualities:
-            if quality < FORGET_Q_MIN:
-                continue
             if self._count >= self._options.waiting_max:
                 self._overflowed += 1
                 continue
@@ -124,15 +122,20 @@ class AccessLog:
 
 
 async def write(connection: AsyncConnection[Any], user_id: str, recalls: Mapping[UUID, Sequence[_Recall]]) -> None:
-    """One owner's, in one transaction. What is no memory (any more) has no trace."""
+    """One owner's, in one transaction. What is no memory (any more) has no trace. Of a recall that fitted badly only its
+    time is kept.
+    """
     async with connection.transaction(), connection.cursor(row_factory=dict_row) as cursor:
-        latest = max(recall.at for some in recalls.values() for recall in some)
-        asked = {"user_id": user_id, "ids": list(recalls), "earliest": EARLIEST, "latest": latest}
+        last = max(recall.at for some in recalls.values() for recall in some)
+        asked = {"user_id": user_id, "ids": list(recalls), "earliest": EARLIEST, "latest": last}
         await cursor.execute(statement("access_lock"), asked)
-        traces = {
-            row["id"]: _after(Trace(row["accessed_at"], row["access_count"], row["quality"]), recalls[row["id"]])
-            for row in await cursor.fetchall()
-        }
+        traces: dict[UUID, Trace] = {}
+        used: list[datetime] = []
+        for row in await cursor.fetchall():
+            some, known = recalls[row["id"]], row["used_at"]
+            traces[row["id"]] = _after(Trace(row["accessed_at"], row["access_count"], row["quality"]), some)
+            latest = max(recall.at for recall in some)
+            used.append(latest if known is None else max(known, latest))
         if not traces:
             return
         written = {
@@ -141,6 +144,7 @@ async def write(connection: AsyncConnection[Any], user_id: str, recalls: Mapping
             "accessed_at": [trace.last_recalled_at for trace in traces.values()],
             "access_count": [trace.recall_count for trace in traces.values()],
             "quality": [trace.quality_ema for trace in traces.values()],
+            "used_at": used,
         }
         await cursor.execute(statement("access_write"), written)
 

@@ -50,13 +50,16 @@ class WouldDelete:
 
 @dataclass(frozen=True, slots=True)
 class PruneResult:
-    """`would_delete` shows the first ones of a dry run; `deleted_count` is how many there are."""
+    """`would_delete` shows the first ones of a dry run; `deleted_count` is how many there are. `recently_recalled` ones
+    have faded and were kept because they were used lately.
+    """
 
     deleted_count: int
     retained_count: int
     dry_run: bool
     reasons: Mapping[str, int]
     would_delete: tuple[WouldDelete, ...] = ()
+    recently_recalled: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,7 @@ class PruneWatch:
 async def prune(pool: Pool, whose: Whose, now: datetime, *, dry_run: bool, watch: PruneWatch) -> PruneResult:
     """Each page is a transaction of its own: broken off at any time, the next run goes on with what is left."""
     judge = _Judge(whose, now)
-    judged = gone = 0
+    judged = gone = spared = 0
     reasons: Counter[str] = Counter()
     shown: list[WouldDelete] = []
     while not judge.is_done:
@@ -79,6 +82,7 @@ async def prune(pool: Pool, whose: Whose, now: datetime, *, dry_run: bool, watch
             page = await judge.page(connection, dry_run=dry_run, shown=SHOWN_MAX - len(shown))
         judged += page["judged"]
         gone += page["gone"]
+        spared += page["spared"]
         reasons.update(page["reasons"])
         shown += [_would_delete(one, now) for one in page.get("shown", ())]
         for user_id in page.get("owners", ()):
@@ -86,7 +90,7 @@ async def prune(pool: Pool, whose: Whose, now: datetime, *, dry_run: bool, watch
         watch.progress(judged)
         if watch.pause is not None:
             await watch.pause()
-    return PruneResult(gone, judged - gone, dry_run, dict(reasons), tuple(shown))
+    return PruneResult(gone, judged - gone, dry_run, dict(reasons), tuple(shown), spared)
 
 
 async def count(pool: Pool, whose: Whose) -> int:
@@ -115,6 +119,7 @@ class _Judge:
             "page": _PAGE,
             "now": now,
             "earliest": retention.EARLIEST,
+            "used_since": now - timedelta(days=retention.KEPT_AFTER_USE_DAYS),
             "expired_before": now - _EXPIRED_KEPT,
             "theta": retention.FORGET_THETA,
             "g": retention.FORGET_G,
@@ -154,6 +159,7 @@ def _would_delete(row: Mapping[str, Any], now: datetime) -> WouldDelete:
         subtype=row["subtype"],
         flag=row["flag"],
         fades=bool(row["forget"]),
+        used_at=_moment(row["used_at"]),
         ttl_days=row["ttl_days"],
     )
     return WouldDelete(uuid.UUID(row["id"]), row["user_id"], row["text"], row["why"] or "summarised", info)

@@ -1,7 +1,8 @@
 """How a memory fades, and when it has: Ebbinghaus' curve. Pure arithmetic with its numbers; knows no database.
 
 What is never recalled is gone after 3.0 times its stability: an episode after 42 days, a fact after 135, a habit after
-270, anything else after 90. Each recall that fitted well makes it more stable and begins anew.
+270, anything else after 90. Each recall that fitted well makes it more stable and begins anew. One that fitted badly does
+nothing of that, but what was used in the last 42 days, however badly it fitted, does not go.
 """
 
 import math
@@ -16,6 +17,8 @@ FORGET_S0_BY_SUBTYPE: Mapping[str, float] = {"episodic": 14.0, "semantic": 45.0,
 FORGET_S0 = 30.0  # of any other
 FORGET_G = 1.8
 FORGET_THETA = 0.05
+# So long nothing fades away after it was used: the shortest life of what is never recalled.
+KEPT_AFTER_USE_DAYS = 42.0
 
 # What is dated before it, or after now, has an unknown date.
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
@@ -35,7 +38,10 @@ class Trace:
 
 @dataclass(frozen=True, slots=True)
 class RetentionInfo:
-    """Why a memory goes or stays. An age is None where the date is unknown."""
+    """Why a memory goes or stays. An age is None where the date is unknown.
+
+    `recently_recalled`: it was used so lately that it stays, however little is left of it.
+    """
 
     recall_count: int
     quality_ema: float
@@ -48,6 +54,7 @@ class RetentionInfo:
     forget: bool
     memory_subtype: str
     s0_used: float
+    recently_recalled: bool = False
 
 
 def quality_of(
@@ -97,6 +104,14 @@ def age_days(moment: datetime | None, now: datetime) -> float | None:
     return (now - known) / _DAY if EARLIEST <= known <= now else None
 
 
+def was_used_lately(now: datetime, used_at: datetime | None) -> bool:
+    """A time that lies ahead is unknown, and keeps."""
+    if used_at is None:
+        return False
+    known = used_at if used_at.tzinfo is not None else used_at.replace(tzinfo=UTC)
+    return known >= now - KEPT_AFTER_USE_DAYS * _DAY
+
+
 def retention_info(
     now: datetime,
     created_at: datetime | None,
@@ -107,8 +122,10 @@ def retention_info(
     pinned: bool = False,
     fades: bool = True,
     ttl_days: float | None = None,
+    used_at: datetime | None = None,
 ) -> RetentionInfo:
-    """The judgement of one memory. Pinned ones stay, and so do those whose dates are unknown.
+    """The judgement of one memory. Pinned ones stay, and so do those whose dates are unknown; what
+    was used lately goes only by `ttl_days`.
 
     `fades`: by the curve, else only by `ttl_days`.
     """
@@ -119,6 +136,7 @@ def retention_info(
     since_created = age_days(created_at, now)
     age = since_created if trace.last_recalled_at is None else age_days(trace.last_recalled_at, now)
     retention = 1.0 if age is None else retention_of(age, stability)
+    used = was_used_lately(now, used_at) or was_used_lately(now, trace.last_recalled_at)
     ttl_expired = ttl_days is not None and since_created is not None and since_created > ttl_days
     return RetentionInfo(
         recall_count=trace.recall_count,
@@ -129,9 +147,10 @@ def retention_info(
         age_since_created_days=_rounded(since_created),
         retention=round(retention, 4),
         ttl_expired=ttl_expired,
-        forget=not pinned and (ttl_expired or (fades and retention < FORGET_THETA)),
+        forget=not pinned and (ttl_expired or (fades and not used and retention < FORGET_THETA)),
         memory_subtype=kind,
         s0_used=s0,
+        recently_recalled=used,
     )
 
 

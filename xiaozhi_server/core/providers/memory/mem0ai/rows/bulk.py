@@ -80,6 +80,7 @@ _LIFE: _Columns = {
     "valid_to": (lambda new: new.memory.valid_to, _moment),
     "superseded_by": (lambda new: new.memory.superseded_by, lambda value: value.bytes),
     "accessed_at": (lambda new: new.memory.accessed_at, _moment),
+    "used_at": (lambda new: new.memory.used_at, _moment),
     "access_count": (lambda new: new.memory.access_count, _integer),
     "pinned": (lambda new: new.memory.pinned, _boolean),
     "quality": (lambda new: new.memory.quality, _real),

@@ -122,4 +122,5 @@ def memory_of(row: DictRow) -> StoredMemory:
         pinned=row["pinned"],
         quality=row["quality"],
         compressed_into=row["compressed_into"],
+        used_at=row.get("used_at"),
     )

@@ -8,7 +8,8 @@ WITH page AS MATERIALIZED (
     JOIN memory_entry AS entry ON entry.user_id = page.user_id AND entry.id = page.id
     WHERE page.why IS NOT NULL
       AND NOT entry.pinned
-      AND (page.why <> 'faded' OR entry.accessed_at IS NOT DISTINCT FROM page.accessed_at)
+      AND (page.why <> 'faded' OR (entry.accessed_at IS NOT DISTINCT FROM page.accessed_at
+                                   AND entry.used_at IS NOT DISTINCT FROM page.used_at))
     FOR UPDATE OF entry SKIP LOCKED
 ), whole AS (
     SELECT user_id, id FROM due
@@ -27,6 +28,7 @@ WITH page AS MATERIALIZED (
 )
 SELECT (SELECT count(*) FROM page) AS seen,
        (SELECT count(*) FROM page WHERE judged) AS judged,
+       (SELECT count(*) FROM page WHERE spared) AS spared,
        (SELECT count(*) FROM gone) AS gone,
        (SELECT coalesce(json_object_agg(why, entries), '{}')
         FROM (SELECT why, count(*) AS entries FROM due GROUP BY why) AS reason) AS reasons,

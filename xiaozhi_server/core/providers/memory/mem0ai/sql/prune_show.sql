@@ -11,7 +11,7 @@ WITH page AS MATERIALIZED (
     JOIN memory_entry AS source ON source.user_id = due.user_id AND source.compressed_into = due.id
 ), shown AS (
     SELECT entry.user_id, entry.id, entry.text, entry.subtype, entry.flag, entry.created_at, entry.accessed_at,
-           entry.access_count, entry.quality, due.why, due.forget, due.ttl_days
+           entry.used_at, entry.access_count, entry.quality, due.why, due.forget, due.ttl_days
     FROM whole
     JOIN memory_entry AS entry ON entry.user_id = whole.user_id AND entry.id = whole.id
     LEFT JOIN due ON due.user_id = whole.user_id AND due.id = whole.id
@@ -20,6 +20,7 @@ WITH page AS MATERIALIZED (
 )
 SELECT (SELECT count(*) FROM page) AS seen,
        (SELECT count(*) FROM page WHERE judged) AS judged,
+       (SELECT count(*) FROM page WHERE spared) AS spared,
        (SELECT count(*) FROM whole) AS gone,
        (SELECT coalesce(json_object_agg(why, entries), '{}')
         FROM (SELECT why, count(*) AS entries FROM due GROUP BY why) AS reason) AS reasons,

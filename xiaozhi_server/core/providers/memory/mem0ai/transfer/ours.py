@@ -146,6 +146,7 @@ def _memory(number: int, fields: Fields, reading: Reading, model: Model | None) 
         superseded_by=fields.maybe_uuid("superseded_by"),
         expires_at=fields.maybe_moment("expires_at"),
         accessed_at=fields.maybe_moment("accessed_at"),
+        used_at=fields.maybe_moment("used_at"),
         access_count=fields.number("access_count"),
         pinned=fields.flag("pinned"),
         quality=fields.share("quality"),
