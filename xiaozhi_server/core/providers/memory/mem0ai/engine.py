@@ -58,6 +58,7 @@ from .forgetting.access_log import AccessLog, AccessOptions
 from .forgetting.prune import PruneResult, PruneWatch, Whose, count, prune
 from .forgetting.retention import quality_of
 from .forgetting.step import Forgetting
+from .forgetting.traces import Traces
 from .forgotten import Forgotten, said_in_time
 from .images import with_seen_images
 from .message import memory_id
@@ -173,7 +174,7 @@ class MemoryEngine(KnowsThings):
         self._shares = Shares(self._connection, self._changed)
         self._reads = SharedReads(pool)
         self._number = 0
-        self._access = AccessLog(pool, self._options.access)
+        self._access = AccessLog(Traces(pool), self._options.access)
         self._clock = self._options.clock
         self.maintenance = Maintenance(pool, self._options.maintenance, self.observer, self._clock, rules)
         if model is not None:
@@ -629,6 +630,7 @@ class MemoryEngine(KnowsThings):
         everybody = MemoryRules(forget=True, ttl_days=checked_days("ttl_days", ttl_days))
         whose = _whose(user_id, agent_id, everybody)
         watch = PruneWatch(progress, _started(self._searcher).forget)
+        await self._access.flush()  # what was used a moment ago is not forgotten
         return await prune(self._pool, whose, now or self._clock(), dry_run=dry_run, watch=watch)
 
     async def compress(
@@ -797,7 +799,11 @@ def _whose(user_id: str | None, agent_id: str | None, everybody: MemoryRules | N
 
 
 def _quality(found: FoundMemory) -> float:
-    """How well it fitted, in meaning or as a whole: a score is low where the words of the question are missing."""
+    """How well it fitted: as a reranker says, else in meaning or as a whole, since a score is low where the words of the
+    question are missing.
+    """
+    if found.rerank_score is not None:
+        return quality_of(None, rerank_score=found.rerank_score)
     return max(quality_of(found.score), quality_of(found.semantic_score))
 
 

@@ -54,8 +54,11 @@ class NewMemory:
 
 @dataclass(frozen=True, slots=True)
 class FoundMemory:
-    """A memory with how well it fits. `semantic_score` is None where only words could be compared."""
+    """A memory with how well it fits. `semantic_score` is None where only words could be compared, `rerank_score` where
+    no reranker has rated it.
+    """
 
     memory: StoredMemory
     score: float
     semantic_score: float | None
+    rerank_score: float | None = None

@@ -2,10 +2,11 @@
 
 import asyncio
 import logging
+import math
 import re
 import threading
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..records import FoundMemory
@@ -56,7 +57,7 @@ class Reranker:
             logger.warning("memory: not reranked (%s)", type(error).__name__)
             return found
         order = sorted(range(len(found)), key=lambda at: scores[at], reverse=True)
-        return [found[at] for at in order]
+        return [replace(found[at], rerank_score=_told(scores[at])) for at in order]
 
     async def _scores(self, query: str, texts: Sequence[str]) -> list[float]:
         if not self._rates_one_by_one:
@@ -79,6 +80,10 @@ class Reranker:
         for document in rated:
             scores[document["at"]] = float(document["rerank_score"])
         return scores
+
+
+def _told(score: float) -> float | None:
+    return score if math.isfinite(score) else None
 
 
 async def reranked(reranker: Reranker | None, query: str, limit: int, search: Search) -> list[FoundMemory]:

@@ -3,22 +3,15 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Protocol
 from uuid import UUID
 
-from psycopg import AsyncConnection, OperationalError
-from psycopg.rows import dict_row
-from psycopg_pool import AsyncConnectionPool, PoolTimeout
-
-from ..statements import statement
-from .retention import EARLIEST, Trace, recalled
+from .uses import Recall, Recalls, TracesAwayError
 
 logger = logging.getLogger(__name__)
-
-Pool = AsyncConnectionPool[Any]
 
 _CANCEL_TIMEOUT_S = 2.0
 
@@ -32,25 +25,23 @@ class AccessOptions:
     database_timeout_s: float = 10.0
 
 
-@dataclass(frozen=True, slots=True)
-class _Recall:
-    quality: float
-    at: datetime
-
-
-_Recalls = dict[UUID, list[_Recall]]
+class WritesTraces(Protocol):
+    async def note(self, user_id: str, recalls: Recalls) -> None:
+        """These were used. A TracesAwayError where that cannot be written down now, and may be later."""
+        ...
 
 
 class AccessLog:
     """What waits is lost only by a crash. Before `start` and after `stop` nothing is noted."""
 
-    def __init__(self, pool: Pool, options: AccessOptions) -> None:
-        self._pool = pool
+    def __init__(self, traces: WritesTraces, options: AccessOptions) -> None:
+        self._traces = traces
         self._options = options
-        self._waiting: dict[str, _Recalls] = {}
+        self._waiting: dict[str, dict[UUID, list[Recall]]] = {}
         self._count = 0
         self._overflowed = 0
         self._noted = asyncio.Event()
+        self._flushing = asyncio.Lock()
         self._stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -79,7 +70,7 @@ class AccessLog:
             if self._count >= self._options.waiting_max:
                 self._overflowed += 1
                 continue
-            self._waiting.setdefault(user_id, {}).setdefault(id, []).append(_Recall(quality, at))
+            self._waiting.setdefault(user_id, {}).setdefault(id, []).append(Recall(quality, at))
             self._count += 1
             self._noted.set()
 
@@ -97,6 +88,11 @@ class AccessLog:
             await self.flush()
 
     async def flush(self) -> None:
+        """Write down what waits now; what somebody else is writing is there as well when it returns."""
+        async with self._flushing:
+            await self._flush()
+
+    async def _flush(self) -> None:
         """Owner by owner. While the database is out of reach all waits; what it does not take is given up."""
         if self._overflowed:
             logger.warning("memory: %d recalls leave no trace, too many waited already", self._overflowed)
@@ -104,10 +100,10 @@ class AccessLog:
         for user_id in list(self._waiting):
             recalls = self._waiting.pop(user_id)
             try:
-                async with asyncio.timeout(self._options.database_timeout_s), self._pool.connection() as connection:
-                    await write(connection, user_id, recalls)
-            except (OperationalError, PoolTimeout, TimeoutError) as error:
-                logger.warning("memory: what was recalled is not noted yet (%s)", type(error).__name__)
+                async with asyncio.timeout(self._options.database_timeout_s):
+                    await self._traces.note(user_id, recalls)
+            except (TracesAwayError, TimeoutError) as error:
+                logger.warning("memory: what was recalled is not noted yet (%s)", str(error) or type(error).__name__)
                 self._put_back(user_id, recalls)
                 self._noted.set()
                 return
@@ -115,45 +111,11 @@ class AccessLog:
                 logger.warning("memory: some recalls leave no trace (%s)", type(error).__name__)
             self._count -= _size(recalls)
 
-    def _put_back(self, user_id: str, recalls: _Recalls) -> None:
+    def _put_back(self, user_id: str, recalls: dict[UUID, list[Recall]]) -> None:
         """Before what was recalled meanwhile."""
         newer = self._waiting.get(user_id, {})
         self._waiting[user_id] = {id: recalls.get(id, []) + newer.get(id, []) for id in recalls | newer}
 
 
-async def write(connection: AsyncConnection[Any], user_id: str, recalls: Mapping[UUID, Sequence[_Recall]]) -> None:
-    """One owner's, in one transaction. What is no memory (any more) has no trace. Of a recall that fitted badly only its
-    time is kept.
-    """
-    async with connection.transaction(), connection.cursor(row_factory=dict_row) as cursor:
-        last = max(recall.at for some in recalls.values() for recall in some)
-        asked = {"user_id": user_id, "ids": list(recalls), "earliest": EARLIEST, "latest": last}
-        await cursor.execute(statement("access_lock"), asked)
-        traces: dict[UUID, Trace] = {}
-        used: list[datetime] = []
-        for row in await cursor.fetchall():
-            some, known = recalls[row["id"]], row["used_at"]
-            traces[row["id"]] = _after(Trace(row["accessed_at"], row["access_count"], row["quality"]), some)
-            latest = max(recall.at for recall in some)
-            used.append(latest if known is None else max(known, latest))
-        if not traces:
-            return
-        written = {
-            "user_id": user_id,
-            "ids": list(traces),
-            "accessed_at": [trace.last_recalled_at for trace in traces.values()],
-            "access_count": [trace.recall_count for trace in traces.values()],
-            "quality": [trace.quality_ema for trace in traces.values()],
-            "used_at": used,
-        }
-        await cursor.execute(statement("access_write"), written)
-
-
-def _after(trace: Trace, recalls: Sequence[_Recall]) -> Trace:
-    for recall in recalls:
-        trace = recalled(trace, recall.quality, recall.at)
-    return trace
-
-
-def _size(recalls: Mapping[UUID, Sequence[_Recall]]) -> int:
+def _size(recalls: Recalls) -> int:
     return sum(map(len, recalls.values()))

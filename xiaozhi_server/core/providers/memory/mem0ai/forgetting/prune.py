@@ -51,7 +51,7 @@ class WouldDelete:
 @dataclass(frozen=True, slots=True)
 class PruneResult:
     """`would_delete` shows the first ones of a dry run; `deleted_count` is how many there are. `recently_recalled` ones
-    have faded and were kept because they were used lately.
+    have faded and were kept because they were used lately. `is_partial`: not all could be judged.
     """
 
     deleted_count: int
@@ -60,6 +60,7 @@ class PruneResult:
     reasons: Mapping[str, int]
     would_delete: tuple[WouldDelete, ...] = ()
     recently_recalled: int = 0
+    is_partial: bool = False
 
 
 @dataclass(frozen=True, slots=True)
