@@ -7,9 +7,9 @@ so with `truncated`.
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
+from xiaozhi_memory.mem0ai.by_mem0.scores import score_of_found, timestamp_of
 from xiaozhi_memory.mem0ai.facts.learned import MemoryChange
 from xiaozhi_memory.mem0ai.records import FoundMemory, StoredMemory
 from xiaozhi_memory.mem0ai.rows.history import MemoryEvent
@@ -78,17 +78,17 @@ def fitted(answer: Answer, *, most: int = constants.MAX_RESULT_BYTES) -> Answer:
 
 def found_item(found: FoundMemory) -> dict[str, Any]:
     memory = found.memory
-    rerank_score = getattr(found, "rerank_score", None)
-    score = clamped(found.score)
+    score, timestamp = score_of_found(found), timestamp_of(memory)
     item = {
         "id": str(memory.id),
         "memory": memory.text,
-        "score": score,
-        "vector_distance": round(1.0 - clamped(score if found.semantic_score is None else found.semantic_score), 6),
-        "rerank_score": rerank_score,
+        "score": score.score,
+        "vector_distance": score.vector_distance,
+        "rerank_score": score.rerank_score,
         "metadata": dict(memory.metadata or {}),
-        "timestamp": local_time(memory.timestamp),
     }
+    if timestamp is not None:
+        item["timestamp"] = timestamp
     return _with_validity(item, memory)
 
 
@@ -171,15 +171,6 @@ def history_text(items: Sequence[Mapping[str, Any]]) -> str:
             if item[name]
         ]
     return "\n".join(lines)
-
-
-def local_time(moment: datetime) -> str:
-    """As the clock on the wall of this process shows it."""
-    return f"{moment.astimezone():%Y-%m-%dT%H:%M:%S}"
-
-
-def clamped(score: float) -> float:
-    return round(max(0.0, min(float(score), 1.0)), 6)
 
 
 def without_secrets(text: str, secrets: Sequence[str]) -> str:

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from xiaozhi_memory.mem0ai.accepting.file import FileJournal
+from xiaozhi_memory.mem0ai.forgetting.forget_memories import Fading, InStore
+from xiaozhi_memory.mem0ai.forgetting.use_records import UseRecords
 from xiaozhi_memory.mem0ai.longterm.door import LongTerm
 from xiaozhi_memory.mem0ai.longterm.records_store import StoreRecords
 from xiaozhi_memory.mem0ai.longterm.writing import StepByStep
@@ -13,6 +15,7 @@ from xiaozhi_memory.mem0ai.plain_home import PlainHome, PlainOptions, open_plain
 
 from .credentials import SelfHosted, Settings
 from .extracting import Extracting, ceiling
+from .forgetting import forgets
 from .memory import Home
 from .places import folder_for
 from .writing import PARALLEL_MAX, Writing
@@ -32,11 +35,15 @@ def _home(settings: Settings, plain: PlainHome, folder: Path) -> Home:
     journal = FileJournal(folder / "accepted.db", limit=settings.most_pending)
     writing = Writing(journal, plain.memory, parallel=settings.max_operations)
     writing.start()
-    longterm = _longterm(plain)
+    notes = StoreRecords(plain.store, plain.embedder.dimensions)
+    longterm = _longterm(plain, notes)
+    fading = Fading(InStore(plain.memory), UseRecords(plain.store, plain.embedder.dimensions))
+    fading.start()
+    plain.memory.recalls = fading
 
     async def close(deadline_s: float) -> None:
         try:
-            await asyncio.gather(writing.stop(deadline_s), longterm.stop(deadline_s))
+            await asyncio.gather(writing.stop(deadline_s), longterm.stop(deadline_s), fading.stop(deadline_s))
             await journal.close()
         finally:
             await plain.close(deadline_s)
@@ -46,14 +53,14 @@ def _home(settings: Settings, plain: PlainHome, folder: Path) -> Home:
         close=close,
         writes=writing,
         longterm=Extracting(longterm),
+        forgets=forgets(fading, notes, settings),
         beats={"the vector store": plain.store.ping},
         lacks=plain.memory.lacks,
     )
 
 
-def _longterm(plain: PlainHome) -> LongTerm:
+def _longterm(plain: PlainHome, notes: StoreRecords) -> LongTerm:
     assert plain.model is not None  # a language model is among what must be set
-    notes = StoreRecords(plain.store, plain.embedder.dimensions)
     return LongTerm(notes, lambda lock: StepByStep(plain.memory, notes, lock), plain.model, ceiling=ceiling())
 
 

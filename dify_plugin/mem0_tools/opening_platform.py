@@ -1,10 +1,13 @@
 """Memory on Mem0's platform: a key and nothing else. What was accepted and is not sent yet waits in a file of ours."""
 
 from xiaozhi_memory.mem0ai.accepting.file import FileJournal
+from xiaozhi_memory.mem0ai.forgetting.forget_memories import Fading, OnPlatform
+from xiaozhi_memory.mem0ai.forgetting.use_file import UseFile
 from xiaozhi_memory.mem0ai.platform.memory import PlatformMemory
 from xiaozhi_memory.mem0ai.platform.options import PlatformOptions
 
 from .credentials import Platform, Settings
+from .forgetting import forgets
 from .memory import Home
 from .places import folder_for
 from .writing import Writing
@@ -17,10 +20,16 @@ async def open_platform(settings: Settings, home: Platform) -> Home:
     journal = FileJournal(folder / "accepted.db", limit=settings.most_pending)
     writing = Writing(journal, memory, parallel=settings.max_operations)
     writing.start()
+    uses = UseFile(folder / "uses.db")
+    fading = Fading(OnPlatform(memory), uses)
+    fading.start()
+    memory.recalls = fading
 
     async def close(deadline_s: float) -> None:
         try:
             await writing.stop(deadline_s)
+            await fading.stop(deadline_s)
+            await uses.close()
             await journal.close()
         finally:
             await memory.close(deadline_s)
@@ -29,6 +38,7 @@ async def open_platform(settings: Settings, home: Platform) -> Home:
         memory=memory,
         close=close,
         writes=writing,
+        forgets=forgets(fading, None, settings),
         beats={"Mem0's platform": memory.ping},
         lacks=memory.lacks,
     )

@@ -27,7 +27,7 @@ from . import constants
 from .connecting import Pool, address_of, pool_of, rules_of
 from .credentials import SelfHosted, Settings
 from .extracting import Extracting, ceiling
-from .forgetting import Forgetting
+from .forgetting import forgets
 from .memory import Home
 from .places import folder_for
 from .writing import PARALLEL_MAX, Writing
@@ -95,7 +95,7 @@ def _home(
         writes=writing,
         relations=engine,
         longterm=Extracting(longterm),
-        forgets=Forgetting(engine.prune, PostgresRecords(pool), settings),
+        forgets=forgets(engine, PostgresRecords(pool), settings),
         beats={"the database": pool.check},
     )
 

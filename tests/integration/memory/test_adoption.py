@@ -11,9 +11,11 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import psycopg
 import pytest
+from psycopg.types.json import Json
 
 from firmware_sim.cloud import StandInCloud
 from tests.integration.memory.conftest import Pool, StartEngine
@@ -21,12 +23,18 @@ from tests.integration.memory.mem0_world import until
 from xiaozhi_server.core.providers.memory.mem0ai import MemoryEngine
 from xiaozhi_server.core.providers.memory.mem0ai.adopting.contact import AdoptedTable
 from xiaozhi_server.core.providers.memory.mem0ai.adopting.conversion import AdoptionOptions
-from xiaozhi_server.core.providers.memory.mem0ai.adopting.foreign_table import ForeignTable, NotAdoptableError
+from xiaozhi_server.core.providers.memory.mem0ai.adopting.foreign_table import (
+    ForeignTable,
+    NotAdoptableError,
+    other_dimensions,
+)
 from xiaozhi_server.core.providers.memory.mem0ai.by_mem0.bridge import load_mem0
 from xiaozhi_server.core.providers.memory.mem0ai.by_mem0.mem0_parts import Part, open_vector_store
 from xiaozhi_server.core.providers.memory.mem0ai.by_mem0.other_store import OtherStore
 from xiaozhi_server.core.providers.memory.mem0ai.by_mem0.other_stores import OtherStoreEngine
 from xiaozhi_server.core.providers.memory.mem0ai.errors import InvalidIdError, MemoryNotFoundError
+from xiaozhi_server.core.providers.memory.mem0ai.longterm.checkpoint import checkpoint_of
+from xiaozhi_server.core.providers.memory.mem0ai.longterm.records_pg import PostgresRecords
 from xiaozhi_server.core.providers.memory.mem0ai.testing import WordEmbedder
 
 DUMPS = Path(__file__).parent / "adoption"
@@ -394,3 +402,40 @@ async def test_what_the_installed_mem0_writes_now(start_engine: StartEngine, dat
         assert await texts_of(engine) == ANN | OF_2
         assert (report.contents.internal, report.contents.entities) == (INTERNAL, 2)
     assert checksum(database_dsn) == before
+
+
+async def test_checkpoints_of_the_public_plugin_go_on_here(
+    adopting_engine: Callable[..., MemoryEngine], pool: Pool, version: str, database_dsn: str
+) -> None:
+    """Marked by a boolean or by a text, the newest counts; what is broken or empty is none. Each comes once."""
+    with psycopg.connect(database_dsn) as connection:
+        for number, mark, day, data in (
+            (1, True, "2030-01-02", '{"conversations": {"c2": {"last_processed_message_id": "m2"}}}'),
+            (2, "true", "2030-01-01", '{"conversations": {"c3": {"last_processed_message_id": "m3"}}}'),
+            (3, "true", "2030-01-03", '{"conversations": broken'),
+        ):
+            payload = {
+                "data": data, "user_id": "ben", "agent_id": "app-1", "__internal": mark, "internal_type": "checkpoint",
+                "created_at": day,
+            }  # fmt: skip
+            connection.execute("INSERT INTO mem0 (id, payload) VALUES (%s, %s)", (UUID(int=number), Json(payload)))
+    before = checksum(database_dsn)
+    async with Started(adopting_engine()) as engine:
+        records = PostgresRecords(pool, meet=engine.meet)
+        kept = await records.checkpoint("ann", "app-1")
+        assert kept is not None
+        read = checkpoint_of(kept.value).of("c1")
+        assert read.last_message_id == "m9"
+        assert [(one.first, one.last) for one in read.read.stretches] == [(1751328000, 1751414400)]
+        assert await records.checkpoint("小明", "app-1") is None, "it says nothing"
+        bens = await records.checkpoint("ben", "app-1")
+        assert bens is not None and list(bens.value["conversations"]) == ["c2"]
+        await records.drop_checkpoints([kept])
+        report = await engine.adopt("mem0", AdoptionOptions(), lambda done, of: None)
+        assert report.checkpoints == 0
+        assert await records.checkpoint("ann", "app-1") is None, "what was deleted here does not come back"
+    assert checksum(database_dsn) == before
+    assert await other_dimensions(pool, "mem0", 1536) is None
+    assert await other_dimensions(pool, "nothing", 384) is None
+    said = await other_dimensions(pool, "mem0", 384)
+    assert said is not None and "1536 dimensions" in said and "384" in said

@@ -50,7 +50,8 @@ async def test_it_is_shown_then_asked_for_then_done(command: Commands, engine: M
     assert (again.code, again.out) == (0, "0 deleted, 1 stay\n")
     everybody = await command("prune", "--yes", "--json", "--ttl-days", "5")
     assert (everybody.code, everybody.out.replace("\n", "").replace(" ", "")) == (
-        0, '{"deleted_count":2,"retained_count":0,"dry_run":false,"reasons":{"too_old":2},"recently_recalled":0,"is_partial":false}',
+        0, '{"deleted_count":2,"retained_count":0,"dry_run":false,"reasons":{"too_old":2},'
+        '"recently_recalled":0,"is_partial":false}',
     )  # fmt: skip
 
 

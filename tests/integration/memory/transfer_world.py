@@ -24,8 +24,8 @@ ANNA, SELF = UUID(int=1), UUID(int=2)
 _LIVES = """
 UPDATE memory_entry
 SET pinned = true, quality = 0.3, subtype = 'semantic', flag = 'unextracted', valid_from = %(noon)s,
-    valid_to = %(noon)s, superseded_by = %(other)s, compressed_into = %(other)s, accessed_at = %(noon)s, used_at = %(noon)s,
-    access_count = 7
+    valid_to = %(noon)s, superseded_by = %(other)s, compressed_into = %(other)s, accessed_at = %(noon)s,
+    used_at = %(noon)s, access_count = 7
 WHERE user_id = %(user_id)s AND id = %(id)s
 """
 _THINGS = """

@@ -3,6 +3,7 @@
 import math
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -141,7 +142,7 @@ def test_more_recalls_never_make_it_fade_sooner(age: float, qualities: list[floa
 
 
 def test_what_was_used_lately_goes_only_at_its_hard_end_however_badly_it_fitted() -> None:
-    def used(days: float, **more: object) -> RetentionInfo:
+    def used(days: float, **more: Any) -> RetentionInfo:
         return judged(500, used_at=ago(days), **more)
 
     assert (used(41.9).recently_recalled, used(41.9).forget) == (True, False)

@@ -761,6 +761,10 @@ class MemoryEngine(KnowsThings):
         """Try again to save what was given up: one entry, an owner's, or everybody's. Returns how many there were."""
         return await _started(self._intake).replay(user_id, key=key)
 
+    async def meet(self, user_id: str) -> None:
+        """From now on nothing of this owner's is missing that lies in a table of mem0's, checkpoints neither."""
+        await self._meet(Scope(user_id))
+
     async def _meet(self, scope: Scope) -> None:
         """Nothing of this owner lies in a table of mem0's any more that is not here as well."""
         if self._contact is not None:
@@ -799,8 +803,8 @@ def _whose(user_id: str | None, agent_id: str | None, everybody: MemoryRules | N
 
 
 def _quality(found: FoundMemory) -> float:
-    """How well it fitted: as a reranker says, else in meaning or as a whole, since a score is low where the words of the
-    question are missing.
+    """How well it fitted: as a reranker says, else in meaning or as a whole, since a score is low where the
+    words of the question are missing.
     """
     if found.rerank_score is not None:
         return quality_of(None, rerank_score=found.rerank_score)

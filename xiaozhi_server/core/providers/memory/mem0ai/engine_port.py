@@ -70,3 +70,9 @@ class RecallEngine(Protocol):
     async def end_session(self, session_id: str, *, user_id: str) -> None:
         """Nothing more is said in it."""
         ...
+
+
+class Recalls(Protocol):
+    """Notes what was recalled, in its own time."""
+
+    def recalled(self, found: Sequence[FoundMemory], *, user_id: str) -> None: ...

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..scope import Scope
 from .access_log import read_access_log
+from .checkpoints import read_checkpoints
 from .foreign_row import UnfitRowError, read_row
 from .foreign_table import ForeignRow, ForeignTable, NotAdoptableError
 from .taking import Arrival, Taker, fitting
@@ -115,6 +116,8 @@ class FirstContact:
             async for logs in self._table.access_logs(page=_PAGE, user_id=user_id):
                 for log in logs:
                     await self._taker.note_accesses(user_id, read_access_log(log.payload))
+            kept = [row async for rows in self._table.checkpoints(page=_PAGE, user_id=user_id) for row in rows]
+            await self._taker.take_checkpoints(read_checkpoints(kept))
         self._in_background(self._embed(user_id))
 
     def _arrival(self, row: ForeignRow, now: datetime) -> Arrival | None:

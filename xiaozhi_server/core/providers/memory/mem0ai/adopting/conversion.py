@@ -8,6 +8,7 @@ from uuid import UUID
 
 from ..scope import checked_id
 from .access_log import read_access_log
+from .checkpoints import read_checkpoints
 from .foreign_row import OWNERLESS, ReadRow, UnfitRowError, read_row
 from .foreign_table import Contents, ForeignRow, ForeignTable
 from .taking import Arrival, Taker, fitting
@@ -41,7 +42,7 @@ class AdoptionReport:
     """What came over, or would. `known` came before. `undated` and `without_metadata` are among those adopted or known.
 
     `ownerless` and `unfit` stayed behind; of the latter the first ones are named. `accesses` is of how many memories
-    something was noted in the logs of mem0's plugin.
+    something was noted in the logs of mem0's plugin, `checkpoints` how many of its marks of conversations go on here.
     """
 
     contents: Contents
@@ -54,6 +55,7 @@ class AdoptionReport:
     ownerless: int
     unfit_count: int
     accesses: int
+    checkpoints: int
     unfit: tuple[UnfitRow, ...] = field(default=())
 
 
@@ -80,6 +82,7 @@ class Conversion:
             progress(seen, max(seen, contents.memories))
         if not self._options.dry_run:
             await self._access_logs()
+            await self._checkpoints()
         return self._report(contents)
 
     async def _page(self, rows: Sequence[ForeignRow], now: datetime) -> None:
@@ -120,10 +123,15 @@ class Conversion:
                 if owner := log.payload.get("user_id"):
                     self._counts["accesses"] += await self._taker.note_accesses(owner, read_access_log(log.payload))
 
+    async def _checkpoints(self) -> None:
+        """All at once: of one user and app the newest counts, wherever it stands."""
+        kept = [row async for rows in self._table.checkpoints(page=_PAGE) for row in rows]
+        self._counts["checkpoints"] += await self._taker.take_checkpoints(read_checkpoints(kept))
+
     def _report(self, contents: Contents) -> AdoptionReport:
         counted = (
             *("adopted", "known", "kept_vectors", "undated", "without_metadata", "ownerless", "unfit_count"),
-            "accesses",
+            *("accesses", "checkpoints"),
         )
         return AdoptionReport(
             contents=contents,

@@ -18,6 +18,7 @@ from ..statements import composed, statement
 Pool = AsyncConnectionPool[Any]
 
 ACCESS_LOG = "access_log"
+CHECKPOINT = "checkpoint"
 
 _ENTITIES = "_entities"
 _LONGEST_NAME = 200
@@ -99,6 +100,10 @@ class ForeignTable:
         async for rows in self._pages(page, user_id, vectors=False, internal_type=ACCESS_LOG):
             yield rows
 
+    async def checkpoints(self, *, page: int, user_id: str | None = None) -> AsyncIterator[Sequence[ForeignRow]]:
+        async for rows in self._pages(page, user_id, vectors=False, internal_type=CHECKPOINT):
+            yield rows
+
     async def _pages(
         self, page: int, user_id: str | None, *, vectors: bool, internal_type: str | None
     ) -> AsyncIterator[Sequence[ForeignRow]]:
@@ -141,3 +146,17 @@ async def _rows(connection: AsyncConnection[Any], text: bytes, parameters: dict[
 def _row(row: dict[str, Any]) -> ForeignRow:
     vector = None if row["vector"] is None else np.array(row["vector"], np.float32)
     return ForeignRow(row["id"], row["payload"], vector)
+
+
+async def other_dimensions(pool: Pool, name: str, dimensions: int) -> str | None:
+    """What to tell somebody whose table of mem0's has vectors of another length than the embedder makes.
+
+    None where they fit, or there is no such table. It can be taken over all the same: the vectors are made anew.
+    """
+    try:
+        found = await ForeignTable(pool, name).dimensions()
+    except NotAdoptableError:
+        return None
+    if found == dimensions:
+        return None
+    return f"the vectors in {name} have {found} dimensions and those of the embedder {dimensions}: they are made anew"

@@ -10,6 +10,7 @@ from uuid import UUID
 import numpy as np
 from psycopg import AsyncConnection
 from psycopg.rows import tuple_row
+from psycopg.types.json import Json
 from psycopg_pool import AsyncConnectionPool
 
 from ..embedding.embed import Embedder, Vectors
@@ -20,6 +21,7 @@ from ..rows.halfvec import HalfVector
 from ..scope import Scope
 from ..statements import statement
 from .access_log import Access
+from .checkpoints import ForeignCheckpoint
 
 Connection = AsyncConnection[Any]
 Pool = AsyncConnectionPool[Any]
@@ -109,6 +111,25 @@ class Taker:
         async with self._pool.connection() as connection, connection.transaction(), connection.cursor() as cursor:
             await cursor.executemany(statement("adopt_access"), noted)
             return int(cursor.rowcount)
+
+    async def take_checkpoints(self, checkpoints: Sequence[ForeignCheckpoint]) -> int:
+        """The newest first. One of ours stays as it is; none comes twice, also where it was deleted here."""
+        if not checkpoints:
+            return 0
+        taken = 0
+        owners = list({one.user_id for one in checkpoints})
+        async with self._pool.connection() as connection, connection.transaction():
+            await connection.execute("SELECT memory_hold(%s::text[])", (owners,))
+            ours = await _ids(connection, "adopt_claim", [one.id for one in checkpoints])
+            for one in checkpoints:
+                if one.id not in ours:
+                    continue
+                told = {"user_id": one.user_id, "app_id": one.app_id, "value": Json(dict(one.value))}
+                cursor = await connection.execute(
+                    statement("extraction_checkpoint_adopt"), {**told, "updated_at": one.updated_at}
+                )
+                taken += cursor.rowcount
+        return taken
 
     async def _vectors(self, arrivals: Sequence[Arrival]) -> list[Vectors]:
         missing = [one.memory.text for one in arrivals if one.vector is None]

@@ -5,10 +5,10 @@ Nothing waits here: whoever must not lose a write that is not done yet keeps a j
 
 import logging
 from collections.abc import Sequence
-from typing import Protocol
 
 from ..embedding.embed import Embedder
 from ..engine import EngineOptions
+from ..engine_port import Recalls
 from ..observe import MemoryObserver, NoObserver
 from ..records import FoundMemory
 from ..saving.describing import Describer
@@ -20,12 +20,6 @@ from .other_store import MOST_LISTED, OtherStore
 from .rerank import Reranker
 
 logger = logging.getLogger(__name__)
-
-
-class Recalls(Protocol):
-    """Notes what was recalled, in its own time."""
-
-    def recalled(self, found: Sequence[FoundMemory], *, user_id: str) -> None: ...
 
 
 class PlainEngine(OtherMemories):

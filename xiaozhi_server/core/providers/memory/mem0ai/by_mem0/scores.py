@@ -40,7 +40,7 @@ class Score:
 
 
 def score_mode(provider: object, config: Mapping[str, Any] | None = None, *, mem0_major: int) -> Mode:
-    """What mem0's numbers are, with this store. What nobody can read is taken for a distance, as older versions mean it."""
+    """What mem0's numbers are, with this store. What nobody can read is taken for a distance."""
     if mem0_major >= _FIRST_WITH_SIMILARITIES:
         return "similarity"
     name = provider.strip().lower() if isinstance(provider, str) else ""
@@ -66,7 +66,7 @@ def score_of(raw: object, *, mode: Mode, rerank_score: object = None) -> Score:
 
 
 def score_of_found(found: FoundMemory) -> Score:
-    """Our ranking's score, which is a similarity already; the distance is that of the meaning alone where it is known."""
+    """Our ranking's score is a similarity already; the distance is that of the meaning alone where it is known."""
     if found.rerank_score is not None:
         return score_of(found.score, mode="similarity", rerank_score=found.rerank_score)
     near = found.score if found.semantic_score is None else found.semantic_score

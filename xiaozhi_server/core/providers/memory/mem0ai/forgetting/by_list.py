@@ -11,7 +11,7 @@ from ..errors import MemoryNotFoundError
 from ..records import StoredMemory
 from ..scope import Scope
 from .prune import SHOWN_MAX, PruneResult, WouldDelete
-from .retention import EARLIEST, KEPT_AFTER_USE_DAYS, RetentionInfo, retention_info
+from .retention import EARLIEST, RetentionInfo, retention_info
 from .uses import Use
 
 PAGE = 10_000  # memories that are in hand at once

@@ -7,11 +7,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 from uuid import UUID
 
+from ..by_mem0.other_memories import OtherMemories
 from ..longterm.records import KeptCheckpoint
+from ..platform.memory import PlatformMemory
 from ..records import FoundMemory, StoredMemory
 from ..scope import Scope
 from .access_log import AccessLog, AccessOptions, WritesTraces
-from .by_list import KeepsUses, PruneByList
+from .by_list import PAGE, KeepsUses, Listed, PruneByList
 from .prune import PruneResult, WouldDelete
 from .retention import quality_of
 
@@ -116,12 +118,11 @@ class Fading:
     """
 
     def __init__(
-        self, listed: "ListsAll", log: "KeepsLog", access: AccessOptions | None = None, *, page: int | None = None
+        self, listed: Listed, log: "KeepsLog", access: AccessOptions | None = None, *, page: int = PAGE
     ) -> None:
         self._access = AccessLog(log, access or AccessOptions())
         self._log = log
-        pages = {} if page is None else {"page": page}
-        self._prune = PruneByList(_Some(listed), log, **pages)
+        self._prune = PruneByList(listed, log, page=page)
 
     def start(self) -> None:
         self._access.start()
@@ -145,21 +146,26 @@ class KeepsLog(WritesTraces, KeepsUses, Protocol):
     """UseRecords, or UseFile."""
 
 
-class ListsAll(Protocol):
-    """The memory of a store without PostgreSQL, or of the platform."""
+class InStore:
+    """The memories of one of mem0's stores (by_mem0/plain_engine.py)."""
 
-    async def get_all(
-        self, *, user_id: str, agent_id: str | None = None, top_k: int = 100
-    ) -> list[StoredMemory]: ...
-
-    async def delete(self, id: UUID, *, user_id: str) -> None: ...
-
-
-class _Some:
-    def __init__(self, memory: ListsAll) -> None:
+    def __init__(self, memory: OtherMemories) -> None:
         self._memory = memory
 
-    async def some(self, scope: Scope, *, limit: int) -> list[StoredMemory]:
+    async def some(self, scope: Scope, *, limit: int) -> Sequence[StoredMemory]:
+        return await self._memory.store.listed(scope, limit=limit)
+
+    async def delete(self, id: UUID, *, user_id: str) -> None:
+        await self._memory.delete(id, user_id=user_id)
+
+
+class OnPlatform:
+    """Those that Mem0's platform lists (platform/memory.py)."""
+
+    def __init__(self, memory: PlatformMemory) -> None:
+        self._memory = memory
+
+    async def some(self, scope: Scope, *, limit: int) -> Sequence[StoredMemory]:
         return await self._memory.get_all(user_id=scope.user_id, agent_id=scope.agent_id, top_k=limit)
 
     async def delete(self, id: UUID, *, user_id: str) -> None:

@@ -1,8 +1,8 @@
 """How a memory fades, and when it has: Ebbinghaus' curve. Pure arithmetic with its numbers; knows no database.
 
 What is never recalled is gone after 3.0 times its stability: an episode after 42 days, a fact after 135, a habit after
-270, anything else after 90. Each recall that fitted well makes it more stable and begins anew. One that fitted badly does
-nothing of that, but what was used in the last 42 days, however badly it fitted, does not go.
+270, anything else after 90. Each recall that fitted well makes it more stable and begins anew. One that fitted badly
+does nothing of that, but what was used in the last 42 days, however badly it fitted, does not go.
 """
 
 import math

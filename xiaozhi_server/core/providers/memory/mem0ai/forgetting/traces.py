@@ -30,8 +30,8 @@ class Traces:
 
 
 async def write(connection: AsyncConnection[Any], user_id: str, recalls: Recalls) -> None:
-    """One owner's, in one transaction. What is no memory (any more) has no trace. Of a recall that fitted badly only its
-    time is kept.
+    """One owner's, in one transaction. What is no memory (any more) has no trace. Of a recall that fitted badly only
+    its time is kept.
     """
     async with connection.transaction(), connection.cursor(row_factory=dict_row) as cursor:
         last = max(recall.at for some in recalls.values() for recall in some)

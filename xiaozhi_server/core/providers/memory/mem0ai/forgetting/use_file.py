@@ -1,6 +1,6 @@
 """The log of what was recalled in a small file of ours, for memories that are kept where we may write nothing down."""
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from datetime import datetime
 from pathlib import Path
 from uuid import UUID
@@ -20,7 +20,7 @@ CREATE TABLE IF NOT EXISTS use (
     PRIMARY KEY (user_id, memory_id)
 ) WITHOUT ROWID;
 """
-_PUT = "INSERT OR REPLACE INTO use (user_id, memory_id, recalled_at, recalls, quality, used_at) VALUES (?, ?, ?, ?, ?, ?)"
+_PUT = "INSERT OR REPLACE INTO use VALUES (?, ?, ?, ?, ?, ?)"
 _READ = "SELECT memory_id, recalled_at, recalls, quality, used_at FROM use WHERE user_id = ?"
 
 
@@ -64,7 +64,7 @@ class UseFile:
             rows = database.execute(_READ, (user_id,)).fetchall()
         return {UUID(row[0]): _use(row) for row in rows}
 
-    def _delete(self, statement: str, whom: list[tuple[str, ...]]) -> None:
+    def _delete(self, statement: str, whom: Sequence[tuple[str, ...]]) -> None:
         with self._file.writing() as database:
             database.executemany(statement, whom)
 

@@ -1,7 +1,7 @@
 """The log of what was recalled as internal records of the store that keeps the memories, in the public plugin's JSON.
 
-That one writes one record for each user and app. Ours are cut into parts, since stores bound how long a record may be; what
-it left behind is read with them. What is new is added before what is old is deleted.
+That one writes one record for each user and app. Ours are cut into parts, since stores bound how long a record may be;
+what it left behind is read with them. What is new is added before what is old is deleted.
 """
 
 import json

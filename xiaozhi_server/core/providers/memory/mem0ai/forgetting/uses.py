@@ -1,7 +1,7 @@
 """How a memory was used: each recall with how well it fitted, and what all of them left behind. Plain data."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
@@ -21,7 +21,7 @@ Recalls = Mapping[UUID, Sequence[Recall]]
 class Use:
     """What the formula knows of a memory's recalls, and when it was used at any fit."""
 
-    trace: Trace = Trace()
+    trace: Trace = field(default_factory=Trace)
     used_at: datetime | None = None
 
 

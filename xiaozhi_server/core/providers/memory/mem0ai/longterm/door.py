@@ -237,7 +237,7 @@ def on_postgres(
     ceiling: Ceiling,
     options: ExtractOptions | None = None,
 ) -> LongTerm:
-    records = PostgresRecords(pool)
+    records = PostgresRecords(pool, meet=engine.meet)
     return LongTerm(records, lambda lock: AtOnce(engine, records, lock), model, ceiling=ceiling, options=options)
 
 

@@ -21,16 +21,23 @@ _HOLD = "SELECT memory_hold(%s::text[])"
 
 
 class PostgresRecords:
-    """The pool belongs to the caller; its tables are those of the engine that was started on it."""
+    """The pool belongs to the caller; its tables are those of the engine that was started on it. `meet` brings over
+    what the public plugin noted of an owner.
+    """
 
-    def __init__(self, pool: Pool, *, timeout_s: float = 10.0) -> None:
+    def __init__(
+        self, pool: Pool, *, timeout_s: float = 10.0, meet: Callable[[str], Awaitable[None]] | None = None
+    ) -> None:
         self._pool = pool
+        self._meet = meet
         self._timeout_s = timeout_s
 
     async def checkpoint(self, user_id: str, app_id: str | None = None) -> KeptCheckpoint | None:
         return next(iter(await self.checkpoints(user_id, app_id)), None)
 
     async def checkpoints(self, user_id: str, app_id: str | None = None) -> list[KeptCheckpoint]:
+        if self._meet is not None:
+            await self._meet(user_id)
         async with self._connection() as connection:
             rows = await _rows(connection, "extraction_checkpoint_list", user_id=user_id, app_id=app_id)
         return [

@@ -23,6 +23,7 @@ from ..checks import (
     memory_uuid,
 )
 from ..engine import Filters
+from ..engine_port import Recalls
 from ..errors import InvalidMetadataError, InvalidTextError, MemoryNotFoundError
 from ..facts.learned import MemoryChange
 from ..filters import Filter, parse
@@ -52,19 +53,21 @@ _EVENTS: Mapping[str, Event] = {"UPDATE": "UPDATE", "DELETE": "SUPERSEDE", "NONE
 class PlatformMemory:
     """A PlatformError where the platform is away: nothing was changed then, or it is safe to ask for it again.
 
-    Whoever cancels a call ends its request. `folder` is for the file in which stands what is on its way.
+    Whoever cancels a call ends its request. `recalls` may be set before the first question.
+    `folder` is for the file in which stands what is on its way.
     """
 
     infers = True
     lacks = (
         "a search that knows how near a memory is in meaning alone",
         f"filters of its own (they are checked here, among the best {TOP_K_MAX})",
-        "long-term extraction, checkpoints, and forgetting by itself",
+        "long-term extraction and checkpoints",
         "people and things, and how they stand to each other",
         "what an agent was granted",
     )
 
     def __init__(self, options: PlatformOptions, folder: Path) -> None:
+        self.recalls: Recalls | None = None
         self._api = PlatformApi(options)
         self._sent = SentFile(folder / "platform.db")
         self._sending = Sending(self._api, self._sent, options)
@@ -207,7 +210,8 @@ class PlatformMemory:
         return [] if known is None else events_of(await self._api.history(str(known)), known, scope)
 
     def recalled(self, found: Sequence[FoundMemory], *, user_id: str) -> None:
-        """What becomes of memories there is the platform's business."""
+        if self.recalls is not None:
+            self.recalls.recalled(found, user_id=user_id)
 
     async def _found(
         self, query: str, whose: Whose, top_k: int, filters: Filters, threshold: float | None
