@@ -136,3 +136,16 @@ async def test_what_was_accepted_is_done_by_the_next_start(cloud: StandInCloud, 
             return len((await second.call("get_all_memories", user_id="anna")).json["results"]) == 5
 
         await until(all_there)
+
+
+@pytest.mark.parametrize("kind", ["qdrant", "platform"])
+async def test_forgetting_works_on_what_is_listed(kind: str, cloud: StandInCloud, tmp_path: Path) -> None:
+    credentials = {**elsewhere(kind, cloud, tmp_path), "async_mode": False, "memory_ttl_days": "30"}
+    async with tools(credentials) as sync:
+        await sync.call("add_memory", user="I like green tea", user_id="anna", infer=False)
+        await only(sync)
+        shown = await sync.call("forget_memories", user_id="anna", dry_run="true")
+        assert shown.status == "SUCCESS", shown
+        assert shown.json["results"]["would_delete"] == []
+        done = await sync.call("forget_memories", user_id="anna")
+        assert (done.json["results"]["deleted_count"], done.json["results"]["retained_count"]) == (0, 1)
