@@ -98,9 +98,7 @@ def test_nothing_there_is_nothing_found(tools: Tools, user: str) -> None:
     assert tools.listed(user) == []
 
 
-@pytest.mark.parametrize("home", ["postgres", "postgres async"])
-def test_faded_memories_are_shown_before_they_go(home: str, tools_on: ToolsOn, user: str) -> None:
-    tools = tools_on(home)
+def test_faded_memories_are_shown_before_they_go(tools: Tools, user: str) -> None:
     tools.remember(user, TEA)
     told = tools.done("forget_memories", user_id=user, dry_run="true")
     assert (told["deleted_count"], told["retained_count"], told["dry_run"]) == (0, 1, True)
