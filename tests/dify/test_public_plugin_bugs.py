@@ -339,9 +339,10 @@ def test_0_3_13_long_vectors_need_no_index_that_cannot_be(plugin: PluginProcess,
     assert tools.done("search_memory", query="green tea", user_id=user)
 
 
-def test_0_3_13_the_first_heartbeat_comes_at_once(tools_on: ToolsOn) -> None:
-    tools = tools_on("postgres", heartbeat_interval="3600", log_level="DEBUG").warm()
-    tools.plugin.wait_for(lambda: tools.plugin.logged("heartbeat: the database answers"))
+def test_0_3_13_the_first_heartbeat_comes_before_any_call(plugin: PluginProcess) -> None:
+    events = [json.loads(line).get("event") for line in plugin.lines]
+    assert "heartbeat" in events
+    assert "session" not in events[: events.index("heartbeat")]
 
 
 def test_0_3_13_validation_ends_and_holds_up_nobody(tools_on: ToolsOn, world: World, user: str) -> None:
