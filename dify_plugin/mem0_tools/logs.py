@@ -26,6 +26,7 @@ def join(handler: logging.Handler) -> None:
     """Our lines go to this handler, and to no other one: what both print would be there twice."""
     if not any(isinstance(one, _WithRun) for one in handler.filters):
         handler.addFilter(_WithRun())
+    handler.setLevel(logging.NOTSET)  # it came with INFO, which kept DEBUG back; the loggers decide
     for name in _OURS:
         logger = logging.getLogger(name)
         logger.propagate = False
