@@ -1,6 +1,6 @@
 """Builds the memory that was chosen and hands each connection its own light view of it. Knows no turn and no wire."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from loguru import logger
 
 from .core.ports import Binding
 from .core.providers.llm.base import ChatMessage, Llm, TextDelta
-from .core.providers.memory.base import AgentRules, MemoryProvider
+from .core.providers.memory.base import AgentRules, MemoryProvider, MemoryRules
 from .core.providers.memory.mem0ai.by_mem0.extract_by_mem0 import ExtractionOptions
 from .core.providers.memory.mem0ai.by_mem0.mem0_parts import ProviderConfigError
 from .core.providers.memory.mem0ai.daily.maintenance import MaintenanceOptions
@@ -101,6 +101,12 @@ async def _provider_for(
     return provider
 
 
+def unheeded(rules: Mapping[str, MemoryRules], *, shares: bool) -> list[str]:
+    """What agents want done with their memories and a memory that is not our own engine's does not do."""
+    names = ("forget", "ttl_days", "compress_after_days", *(() if shares else ("share_from",)))
+    return [name for name in names if any(getattr(rule, name) for rule in rules.values())]
+
+
 class _Opening:
     """Opens one part after the other and puts down on `opened` how each is closed."""
 
@@ -120,6 +126,10 @@ class _Opening:
         else:
             engine = await self._database()
         needs = self._needs
+        rules = {} if needs.rules is None or isinstance(engine, MemoryEngine) else await needs.rules()
+        shares = self._plan.platform is None
+        if left_out := unheeded(rules, shares=shares):
+            logger.warning("agent.memory: {} cannot be done where the memories are kept: left out", ", ".join(left_out))
 
         def make(binding: Binding) -> MemoryProvider:
             options = ProviderOptions(
