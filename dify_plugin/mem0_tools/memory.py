@@ -87,6 +87,10 @@ class Writes(Protocol):
 
     async def waiting(self) -> int: ...
 
+    async def drop(self, user_id: str, agent_id: str | None) -> None:
+        """Their memories are being deleted: what waits to be added there is not."""
+        ...
+
 
 class LongTermDoor(Protocol):
     """Long-term extraction; what comes back are the contract's JSON objects."""

@@ -138,6 +138,8 @@ async def _delete_all(call: Call, asked: DeleteAllRequest) -> Answer:
     if not call.waits:
         await _accept(call, "delete_all", asked.user_id, {"agent_id": asked.agent_id})
         return _said(echo, "Batch memory deletion has been accepted")
+    if call.home.writes is not None:  # accepted before calls were told to wait
+        await call.home.writes.drop(asked.user_id, asked.agent_id)
     count = await call.home.memory.delete_all(user_id=asked.user_id, agent_id=asked.agent_id)
     return _said(echo, "Memories deleted successfully!", deleted_count=count)
 

@@ -35,6 +35,7 @@ class FakeWrites:
     def __init__(self, problem: Exception | None = None) -> None:
         self.problem = problem
         self.accepted: list[tuple[str, str, Mapping[str, Any]]] = []
+        self.dropped: list[tuple[str, str | None]] = []
 
     async def accept(self, operation: Any, user_id: str, arguments: Mapping[str, Any]) -> None:
         if self.problem is not None:
@@ -43,6 +44,9 @@ class FakeWrites:
 
     async def waiting(self) -> int:
         return len(self.accepted)
+
+    async def drop(self, user_id: str, agent_id: str | None) -> None:
+        self.dropped.append((user_id, agent_id))
 
 
 def home_of(memory: Any, **more: Any) -> Home:

@@ -276,6 +276,14 @@ def test_an_accepted_write_carries_what_is_needed_to_do_it(make: Make) -> None:
     ]
 
 
+def test_what_waits_to_be_added_goes_with_all_memories(make: Make) -> None:
+    writes, memory = FakeWrites(), FakeMemory(delete_all=3)
+    call = make(home_of(memory, writes=writes)).call
+    answer = call("delete_all_memories", {"user_id": "u"}, {**CREDENTIALS, "async_mode": False})
+    assert answer.json["results"]["deleted_count"] == 3
+    assert writes.dropped == [("u", None)]
+
+
 def test_after_the_end_there_is_still_an_answer(make: Make) -> None:
     caller = make(home_of(FakeMemory(search=_gives([]))))
     caller.stop()
