@@ -67,6 +67,7 @@ def _told(report: AdoptionReport) -> Sequence[str]:
         (report.undated, "have no date that could be used: they are taken to be of today"),
         (report.without_metadata, "have more metadata than a memory may have: it is left out"),
         (report.accesses, "are known to have been recalled before: that came over as well"),
+        (report.checkpoints, "marks of Dify conversations came over: reading goes on behind them"),
         (report.ownerless, "name no user and stay where they are: say whose they shall be (--owner-for-ownerless ID)"),
         (report.unfit_count, "cannot be memories and stay where they are:"),
     ):
@@ -75,7 +76,7 @@ def _told(report: AdoptionReport) -> Sequence[str]:
     lines += [f"  {row.id}: {shown(row.why)}" for row in report.unfit]
     internal = ", ".join(f"{shown(kind)}: {count}" for kind, count in contents.internal.items())
     if internal:
-        lines.append(f"mem0's plugin for Dify noted there for itself, and that stays there: {internal}")
+        lines.append(f"mem0's plugin for Dify noted there for itself: {internal}")
     if contents.entities:
         lines.append(f"{contents.entities} names that mem0 took down beside it stay there: they are found anew by us")
     return [*lines, *_ending(report)]

@@ -23,11 +23,7 @@ from tests.integration.memory.mem0_world import until
 from xiaozhi_server.core.providers.memory.mem0ai import MemoryEngine
 from xiaozhi_server.core.providers.memory.mem0ai.adopting.contact import AdoptedTable
 from xiaozhi_server.core.providers.memory.mem0ai.adopting.conversion import AdoptionOptions
-from xiaozhi_server.core.providers.memory.mem0ai.adopting.foreign_table import (
-    ForeignTable,
-    NotAdoptableError,
-    other_dimensions,
-)
+from xiaozhi_server.core.providers.memory.mem0ai.adopting.foreign_table import ForeignTable, NotAdoptableError
 from xiaozhi_server.core.providers.memory.mem0ai.by_mem0.bridge import load_mem0
 from xiaozhi_server.core.providers.memory.mem0ai.by_mem0.mem0_parts import Part, open_vector_store
 from xiaozhi_server.core.providers.memory.mem0ai.by_mem0.other_store import OtherStore
@@ -435,7 +431,3 @@ async def test_checkpoints_of_the_public_plugin_go_on_here(
         assert report.checkpoints == 0
         assert await records.checkpoint("ann", "app-1") is None, "what was deleted here does not come back"
     assert checksum(database_dsn) == before
-    assert await other_dimensions(pool, "mem0", 1536) is None
-    assert await other_dimensions(pool, "nothing", 384) is None
-    said = await other_dimensions(pool, "mem0", 384)
-    assert said is not None and "1536 dimensions" in said and "384" in said

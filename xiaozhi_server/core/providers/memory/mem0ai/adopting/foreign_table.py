@@ -146,17 +146,3 @@ async def _rows(connection: AsyncConnection[Any], text: bytes, parameters: dict[
 def _row(row: dict[str, Any]) -> ForeignRow:
     vector = None if row["vector"] is None else np.array(row["vector"], np.float32)
     return ForeignRow(row["id"], row["payload"], vector)
-
-
-async def other_dimensions(pool: Pool, name: str, dimensions: int) -> str | None:
-    """What to tell somebody whose table of mem0's has vectors of another length than the embedder makes.
-
-    None where they fit, or there is no such table. It can be taken over all the same: the vectors are made anew.
-    """
-    try:
-        found = await ForeignTable(pool, name).dimensions()
-    except NotAdoptableError:
-        return None
-    if found == dimensions:
-        return None
-    return f"the vectors in {name} have {found} dimensions and those of the embedder {dimensions}: they are made anew"
