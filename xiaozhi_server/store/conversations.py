@@ -23,6 +23,7 @@ from .database import Database, DatabaseError
 from .queries import query
 from .spool import Spool
 from .text import storable
+from .whose import persons_in
 
 MemoryFactory = Callable[[Binding], Awaitable[MemoryProvider | None]]
 _T = TypeVar("_T")
@@ -166,8 +167,10 @@ class ConversationStore:
     async def _write(self, exchange: Exchange, memory: MemoryProvider | None) -> None:
         async with self._database.transaction(self._options.write_timeout_s) as connection:
             if exchange.binding.agent.history != "off":
-                await connection.execute(query("hold_owner"), {"owner_id": exchange.binding.owner_id})
-                await connection.execute(query("record_exchange"), _row(exchange))
+                persons = persons_in(exchange)
+                owners = [exchange.binding.owner_id, *filter(None, persons)]
+                await connection.execute(query("hold_owner"), {"owner_ids": owners})
+                await connection.execute(query("record_exchange"), _row(exchange, persons))
             if memory is not None and exchange.binding.agent.memory_enabled and exchange.lines:
                 await _remember(exchange, memory, connection)
 
@@ -253,7 +256,7 @@ def _identity(session_id: str, binding: Binding) -> dict[str, Any]:
     }
 
 
-def _row(exchange: Exchange) -> dict[str, Any]:
+def _row(exchange: Exchange, persons: Sequence[str | None]) -> dict[str, Any]:
     lines = exchange.lines
     return _identity(exchange.session_id, exchange.binding) | {
         "turn_id": exchange.turn_id,
@@ -262,6 +265,7 @@ def _row(exchange: Exchange) -> dict[str, Any]:
         "roles": [line.role for line in lines],
         "contents": [storable(line.content) for line in lines],
         "times": [line.spoken_at for line in lines],
+        "persons": list(persons),
         "outcome": storable(exchange.outcome, 32),
         "timings_ms": Jsonb(exchange.timings_ms),
         "errors": [storable(error, 200) for error in exchange.errors],

@@ -3,12 +3,14 @@
 import contextlib
 import json
 import os
+from collections.abc import Container
 from pathlib import Path
 from time import time, time_ns
 
 from pydantic import TypeAdapter, ValidationError
 
 from ..core.ports import Exchange
+from .whose import whose
 
 _EXCHANGE: TypeAdapter[Exchange] = TypeAdapter(Exchange)
 _ABANDONED_AFTER_S = 60.0
@@ -70,9 +72,11 @@ class Spool:
         entry.unlink(missing_ok=True)
 
     def forget(self, owner_id: str, *, dry_run: bool = False) -> int:
-        """Remove all exchanges of an owner, those that were put aside too; how many there were."""
+        """Remove all exchanges of an owner, a household or one of its persons, those that were put aside too; how many
+        there were.
+        """
         entries = [entry for pattern in ("*.json", "*.rejected") for entry in self._folder.glob(pattern)]
-        theirs = [entry for entry in entries if _owner_of(entry) == owner_id]
+        theirs = [entry for entry in entries if owner_id in _owners_in(entry)]
         for entry in [] if dry_run else theirs:
             entry.unlink(missing_ok=True)
         return len(theirs)
@@ -90,10 +94,16 @@ class Spool:
             os.close(folder)
 
 
-def _owner_of(entry: Path) -> str | None:
+def _owners_in(entry: Path) -> Container[str]:
     """Of an exchange that may be broken, or gone since it was listed."""
     try:
-        owner = json.loads(entry.read_bytes())["binding"]["owner_id"]
+        return whose(_EXCHANGE.validate_json(entry.read_bytes()))
+    except (OSError, ValueError):
+        return _household_in(entry)
+
+
+def _household_in(entry: Path) -> Container[str]:
+    try:
+        return {str(json.loads(entry.read_bytes())["binding"]["owner_id"])}
     except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return owner if isinstance(owner, str) else None
+        return ()

@@ -15,9 +15,11 @@ import pytest
 from tests.integration.store.test_conversation_store import BINDING, exchange, notebook_for
 from tests.support.waiting import until
 from xiaozhi_server.core.ports import Exchange
+from xiaozhi_server.core.providers.memory.mem0ai.scope import owner_of
 from xiaozhi_server.store.conversations import ConversationStore
 from xiaozhi_server.store.database import Database
 from xiaozhi_server.store.forgetting import count_dialogue, forget_dialogue, forget_spooled
+from xiaozhi_server.store.queries import query
 from xiaozhi_server.store.spool import Spool
 
 OTHER = replace(BINDING, owner_id="account:7")
@@ -130,6 +132,54 @@ async def test_a_device_that_talks_leaves_nothing_from_before(
         ((forgotten_at,),) = await cursor.fetchall()
     left = [datetime.fromisoformat(text) for text in await contents(database_dsn)]
     assert all(at > forgotten_at for at in left)
+
+
+ANN = owner_of(BINDING.owner_id, "Ann")
+
+
+def said_by(speaker: str, said: str, number: int = 0) -> Exchange:
+    made = now(said, number)
+    return replace(made, lines=tuple(replace(line, speaker=speaker) for line in made.lines))
+
+
+async def test_a_person_of_a_household_goes_without_the_others(
+    database: Database, database_dsn: str, tmp_path: Path
+) -> None:
+    late = said_by("Ann", "I sail.", 3)
+    async with opened(database, tmp_path) as store:
+        await store.record(said_by("Ann", "My name is Ann.", 0), None)
+        await store.record(said_by("Bob", "I am Bob.", 1), None)
+        await store.record(now("Who is there?", 2), None)
+        async with database.pool.connection() as connection:
+            assert await count_dialogue(connection, ANN) == {"message": 2}, "what she is answered is hers too"
+        assert await forget(database, ANN) == {"message": 2}
+        await store.record(late, None)
+        await store.record(said_by("Ann", "I like teal.", 4), None)
+    assert await contents(database_dsn) == ["I am Bob.", "Who is there?", "I like teal."]
+    assert (await forget(database))["message"] == 6
+
+
+async def test_a_person_who_is_being_written_down_is_waited_for(database: Database, database_dsn: str) -> None:
+    async with await psycopg.AsyncConnection.connect(database_dsn) as connection:
+        await connection.execute(query("hold_owner"), {"owner_ids": [BINDING.owner_id, ANN]})
+        forgetting = asyncio.create_task(forget(database, ANN))
+        await until(lambda: waits(database))
+        assert not forgetting.done()
+        await connection.commit()
+    assert await forgetting == {}
+
+
+def test_a_person_on_disk_goes_too(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, limit=10)
+    spool.open()
+    for said in (said_by("Ann", "My name is Ann."), said_by("Bob", "I am Bob.", 1), now("I like teal.", 2)):
+        spool.put(said)
+    assert forget_spooled(tmp_path, ANN) == 1
+    left = "".join(entry.read_text() for entry in tmp_path.iterdir())
+    assert "Bob" in left
+    assert "teal" in left
+    assert "Ann" not in left
+    assert forget_spooled(tmp_path, BINDING.owner_id) == 2
 
 
 def test_exchanges_on_disk_go_too(tmp_path: Path) -> None:

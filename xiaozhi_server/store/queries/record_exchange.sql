@@ -1,10 +1,15 @@
 -- One exchange: its session if that is not known yet, its lines, its trace. Writing it twice changes nothing, and neither
--- does writing what was said before its owner was forgotten.
+-- does writing what was said before its owner was forgotten, or one of the persons in it.
 WITH wanted AS (
     SELECT
     WHERE NOT EXISTS (
         SELECT FROM forgotten_owner
-        WHERE owner = sha256(convert_to(%(owner_id)s::text, 'UTF8')) AND forgotten_at >= %(opened_at)s::timestamptz
+        WHERE owner IN (
+            SELECT sha256(convert_to(named.owner_id, 'UTF8'))
+            FROM unnest(%(persons)s::text[] || %(owner_id)s::text) AS named (owner_id)
+            WHERE named.owner_id IS NOT NULL
+        )
+            AND forgotten_at >= %(opened_at)s::timestamptz
     )
 ),
 known_session AS (
@@ -14,11 +19,12 @@ known_session AS (
     ON CONFLICT (owner_id, id) DO NOTHING
 ),
 lines AS (
-    INSERT INTO message (owner_id, id, session_id, agent_id, turn_id, role, content, spoken_at)
+    INSERT INTO message (owner_id, id, session_id, agent_id, turn_id, role, content, spoken_at, person_owner)
     SELECT %(owner_id)s::text, line.id, %(session_id)s::text, %(agent_id)s::text, %(turn_id)s::text, line.role, line.content,
-           line.spoken_at
-    FROM unnest(%(ids)s::uuid[], %(roles)s::text[], %(contents)s::text[], %(times)s::timestamptz[])
-        WITH ORDINALITY AS line (id, role, content, spoken_at, position)
+           line.spoken_at, line.person_owner
+    FROM unnest(
+        %(ids)s::uuid[], %(roles)s::text[], %(contents)s::text[], %(times)s::timestamptz[], %(persons)s::text[]
+    ) WITH ORDINALITY AS line (id, role, content, spoken_at, person_owner, position)
     CROSS JOIN wanted
     ORDER BY line.position
     ON CONFLICT (owner_id, id) DO NOTHING

@@ -5,7 +5,7 @@ import re
 import uuid
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 from ..base import AnyMessage, SpokenMessage
 from ..speaker import known_name, unwrapped
@@ -44,13 +44,29 @@ def by_owner(household: str, messages: Sequence[SpokenMessage]) -> dict[str, lis
 
     What the assistant says before anybody has spoken belongs to whoever speaks next.
     """
-    owners = [owner_of(household, one.speaker) if one.role == "user" else None for one in messages]
-    owner = next(filter(None, owners), owner_of(household, None))
     parts: dict[str, list[SpokenMessage]] = {}
-    for message, speaking in zip(messages, owners, strict=True):
-        owner = speaking or owner
+    for message, owner in zip(messages, owners_of(household, messages), strict=True):
         parts.setdefault(owner, []).append(message)
     return parts
+
+
+class _Said(Protocol):
+    @property
+    def role(self) -> str: ...
+
+    @property
+    def speaker(self) -> str | None: ...
+
+
+def owners_of(household: str, messages: Sequence[_Said]) -> list[str]:
+    """Whose each of them is, by the same rule."""
+    speaking = [owner_of(household, one.speaker) if one.role == "user" else None for one in messages]
+    owner = next(filter(None, speaking), owner_of(household, None))
+    owners = []
+    for one in speaking:
+        owner = one or owner
+        owners.append(owner)
+    return owners
 
 
 def to_json(messages: Sequence[SpokenMessage]) -> str:
