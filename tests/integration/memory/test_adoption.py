@@ -16,10 +16,12 @@ from uuid import UUID
 import psycopg
 import pytest
 from psycopg.types.json import Json
+from psycopg_pool import AsyncConnectionPool
 
 from firmware_sim.cloud import StandInCloud
 from tests.integration.memory.conftest import Pool, StartEngine
 from tests.integration.memory.mem0_world import until
+from tests.support.postgres import PostgresServer
 from xiaozhi_server.core.providers.memory.mem0ai import MemoryEngine
 from xiaozhi_server.core.providers.memory.mem0ai.adopting.contact import AdoptedTable
 from xiaozhi_server.core.providers.memory.mem0ai.adopting.conversion import AdoptionOptions
@@ -431,3 +433,27 @@ async def test_checkpoints_of_the_public_plugin_go_on_here(
         assert report.checkpoints == 0
         assert await records.checkpoint("ann", "app-1") is None, "what was deleted here does not come back"
     assert checksum(database_dsn) == before
+
+
+async def test_who_is_forgotten_leaves_nothing_in_mem0s_table_in_another_database(
+    postgres_server: PostgresServer, pool: Pool, executor: ThreadPoolExecutor
+) -> None:
+    elsewhere = postgres_server.create_database()
+    try:
+        load(elsewhere, "2_2_1")
+        async with AsyncConnectionPool(elsewhere, min_size=0, max_size=1, open=False) as theirs:
+            adopted = AdoptedTable(ForeignTable(theirs, "mem0"))
+            async with Started(MemoryEngine(pool, WordEmbedder(), executor, adopted=adopted)) as engine:
+                known = await engine.get_all(user_id="ann")
+                assert known
+                removed = await engine.forget_person(user_id="ann")
+                assert removed["memory_entry"] >= len(known)
+                assert removed["mem0"] >= len(known)
+                assert await engine.get_all(user_id="ann") == []
+        with psycopg.connect(elsewhere) as connection:
+            rows = connection.execute("SELECT payload ->> 'user_id' FROM mem0").fetchall()
+        owners = {owner for (owner,) in rows}
+        assert "ann" not in owners
+        assert "ben" in owners
+    finally:
+        postgres_server.drop_database(elsewhere)

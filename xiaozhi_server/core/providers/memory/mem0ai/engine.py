@@ -572,7 +572,9 @@ class MemoryEngine(KnowsThings):
         """The same, and how many rows of which table there were. It takes as long as it takes."""
         scope = Scope(user_id)
         await self._meet(scope)  # what mem0 had of this person must not come later
-        removed = await person.forget(self._pool.connection, scope.user_id)
+        removed = dict(await person.forget(self._pool.connection, scope.user_id))
+        if self._adopted is not None and (count := await self._adopted.table.forget(scope.user_id)):
+            removed[self._adopted.table.name] = count  # in a database of its own: ours is empty by now
         _started(self._searcher).forget_person(scope.user_id)
         await person.drop_indexes(self._pool, scope.user_id)
         return removed

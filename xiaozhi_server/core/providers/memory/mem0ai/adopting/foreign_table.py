@@ -1,4 +1,6 @@
-"""A table that mem0's `pgvector` store has made, as mem0 1.x and 2.x leave it. It is only ever read."""
+"""A table that mem0's `pgvector` store has made, as mem0 1.x and 2.x leave it. It is only ever read, but for a
+person who is to be forgotten.
+"""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -103,6 +105,16 @@ class ForeignTable:
     async def checkpoints(self, *, page: int, user_id: str | None = None) -> AsyncIterator[Sequence[ForeignRow]]:
         async for rows in self._pages(page, user_id, vectors=False, internal_type=CHECKPOINT):
             yield rows
+
+    async def forget(self, user_id: str) -> int:
+        """Leave nothing of a person in it, nor in the table of names beside it. Returns how many rows there were."""
+        count = 0
+        async with self._pool.connection() as connection, connection.transaction():
+            for quoted in (self._quoted, _quoted(f"{self.name}{_ENTITIES}")):
+                if await _columns(connection, quoted):
+                    gone = await connection.execute(composed("adopt_forget", table=quoted), {"user_id": user_id})
+                    count += gone.rowcount
+        return count
 
     async def _pages(
         self, page: int, user_id: str | None, *, vectors: bool, internal_type: str | None

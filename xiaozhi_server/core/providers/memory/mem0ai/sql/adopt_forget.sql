@@ -1,0 +1,1 @@
+DELETE FROM {table} WHERE payload ->> 'user_id' = %(user_id)s
