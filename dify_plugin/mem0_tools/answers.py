@@ -76,6 +76,16 @@ def fitted(answer: Answer, *, most: int = constants.MAX_RESULT_BYTES) -> Answer:
     return Answer(shown, text)
 
 
+def with_room(items: list[dict[str, Any]], *, most: int = constants.MAX_RESULT_BYTES // 2) -> list[dict[str, Any]]:
+    """The first of a page that an answer has room for, one at least: the next page begins behind them."""
+    size = 0
+    for number, item in enumerate(items):
+        size += _size(item) + 2
+        if size > most and number:
+            return items[:number]
+    return items
+
+
 def found_item(found: FoundMemory) -> dict[str, Any]:
     memory = found.memory
     score, timestamp = score_of_found(found), timestamp_of(memory)

@@ -197,10 +197,13 @@ async def _get_all(call: Call, asked: ListRequest) -> Answer:
         found = await memory.get_all(user_id=whose.user_id, agent_id=whose.agent_id, **wanted)
     else:
         found = await memory.list_by_agent(agent_id=str(whose.agent_id), **wanted)
-    following = cursor_of(found[asked.limit - 1]) if len(found) > asked.limit else None
-    items = [answers.stored_item(one) for one in found[: asked.limit]]
+    page = [answers.stored_item(one) for one in found[: asked.limit]]
+    items = answers.with_room(page)
+    following = cursor_of(found[len(items) - 1]) if len(found) > len(items) else None
     text = answers.listed_text(items, following)
     more = await _related(call, whose.user_id, whose.agent_id)
+    if len(items) < len(page):
+        more["truncated"] = True
     return envelope(SUCCESS, f"Found {len(items)} memories", items, text, next=following, **more)
 
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from mem0_tools import constants
+from mem0_tools import answers, constants
 from mem0_tools.answers import Answer, fitted, found_item, found_text, listed_text, stored_item, without_secrets
 from xiaozhi_memory.mem0ai.records import FoundMemory, StoredMemory
 
@@ -123,3 +123,12 @@ def test_the_text_of_a_list_names_the_next_page() -> None:
 def test_no_secret_is_told() -> None:
     assert without_secrets("key sk-1234567 refused", ["sk-1234567"]) == "key *** refused"
     assert len(without_secrets("x" * 10_000, [])) < 600
+
+
+def test_a_page_ends_where_an_answer_has_no_more_room() -> None:
+    items = [{"id": str(number), "memory": "x" * 15_000} for number in range(100)]
+    page = answers.with_room(items)
+    assert 1 < len(page) < 100
+    assert page == items[: len(page)]
+    assert "truncated" not in answers.fitted(answers.envelope("SUCCESS", "", page, "")).json
+    assert answers.with_room([{"memory": "x" * 5_000_000}, {"memory": "y"}]) == [{"memory": "x" * 5_000_000}]
