@@ -454,6 +454,6 @@ async def test_who_is_forgotten_leaves_nothing_in_mem0s_table_in_another_databas
             rows = connection.execute("SELECT payload ->> 'user_id' FROM mem0").fetchall()
         owners = {owner for (owner,) in rows}
         assert "ann" not in owners
-        assert "ben" in owners
+        assert "小明" in owners
     finally:
         postgres_server.drop_database(elsewhere)
