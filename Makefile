@@ -1,6 +1,7 @@
 # `make run` starts the server, `make test` proves it; each builds what it needs first.
 PYTHON ?= python3
 VENV := .venv
+PROCESSES ?= 2
 BIN := $(VENV)/bin
 PIP_INSTALL := install --quiet --disable-pip-version-check --no-compile --only-binary :all: --require-hashes
 
@@ -10,7 +11,7 @@ PIP_INSTALL := install --quiet --disable-pip-version-check --no-compile --only-b
 help:
 	@echo "make run     start the server (PRESET=openai for real models, ARGS=... for options)"
 	@echo "make chat    talk to the running server from this terminal"
-	@echo "make test    every test; make check: format, lint, types, arrows, unit tests"
+	@echo "make test    every test (PROCESSES=2 at once); make check: format, lint, types, arrows, unit tests"
 	@echo "make bench   how soon devices hear an answer, and what it costs (ARGS=... for one case, JSON, a profile)"
 	@echo "make bench-memory  how much memory finds, and how fast (DATA=dialogues.json, ARGS=... for one case)"
 	@echo "make bench-plugin  the Dify plugin's memory against the public plugin's way of working (ARGS=... for one case)"
@@ -25,8 +26,8 @@ chat: $(VENV)/.ready
 	@exec $(BIN)/python -m firmware_sim chat $(ARGS)
 
 test: $(VENV)/.ready-dev
-	@$(BIN)/python -m pytest -q $(ARGS)
-	@sh scripts/test_memory_on_3_12.sh
+	@$(BIN)/python -m pytest -q -n $(PROCESSES) --dist loadfile $(ARGS)
+	@PROCESSES=$(PROCESSES) sh scripts/test_memory_on_3_12.sh
 
 check: $(VENV)/.ready-dev
 	@$(BIN)/ruff check .

@@ -21,4 +21,4 @@ if [ ! -e "$venv/.ready" ] || [ requirements.txt -nt "$venv/.ready" ] || [ requi
     touch "$venv/.ready"
 fi
 echo "The memory package on $("$venv/bin/python" --version):"
-exec "$venv/bin/python" -m pytest -q tests/unit/memory tests/integration/memory
+exec "$venv/bin/python" -m pytest -q -n "${PROCESSES:-2}" --dist loadfile tests/unit/memory tests/integration/memory
