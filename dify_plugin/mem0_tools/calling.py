@@ -12,7 +12,7 @@ from psycopg_pool import PoolTimeout, TooManyRequests
 
 from xiaozhi_memory.mem0ai.accepting.accepted import JournalFullError
 from xiaozhi_memory.mem0ai.by_mem0.mem0_parts import ProviderConfigError
-from xiaozhi_memory.mem0ai.errors import MemoryInputError, MemoryNotFoundError
+from xiaozhi_memory.mem0ai.errors import MemoryInputError, MemoryNotFoundError, PartFailedError
 from xiaozhi_memory.mem0ai.platform.errors import PlatformError, StillPendingError
 from xiaozhi_memory.mem0ai.platform.options import PlatformSetupError
 
@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 _STOP_S = 10.0
 _VALIDATION_S = constants.LOADING_TIMEOUT + 2 * constants.VALIDATION_TIMEOUT + 5.0
 _INPUT = (ToolInputError, CredentialsError, MemoryInputError, NotHereError, ProviderConfigError, PlatformSetupError)
-_TOLD = (PlatformError, StoppedError)
+_TOLD = (PlatformError, PartFailedError, StoppedError)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from xiaozhi_memory.mem0ai.accepting.file import FileJournal
+from xiaozhi_memory.mem0ai.engine import EngineOptions
 from xiaozhi_memory.mem0ai.forgetting.forget_memories import Fading, InStore
 from xiaozhi_memory.mem0ai.forgetting.use_records import UseRecords
 from xiaozhi_memory.mem0ai.longterm.door import LongTerm
@@ -18,12 +19,15 @@ from .extracting import Extracting, ceiling
 from .forgetting import forgets
 from .memory import Home
 from .places import folder_for
+from .searching import SEARCH
 from .writing import PARALLEL_MAX, Writing
 
 
 async def open_other(settings: Settings, home: SelfHosted) -> Home:
     folder = folder_for(settings)
-    plain = await open_plain(_parts(home), folder, PlainOptions(threads=PARALLEL_MAX))
+    plain = await open_plain(
+        _parts(home), folder, PlainOptions(threads=PARALLEL_MAX, engine=EngineOptions(search=SEARCH))
+    )
     async with AsyncExitStack() as opened:
         opened.push_async_callback(plain.close, 0.0)
         made = _home(settings, plain, folder)

@@ -17,19 +17,18 @@ from xiaozhi_memory.mem0ai.accepting.postgres import PostgresJournal
 from xiaozhi_memory.mem0ai.adopting.conversion import AdoptionOptions
 from xiaozhi_memory.mem0ai.adopting.foreign_table import ForeignTable, NotAdoptableError
 from xiaozhi_memory.mem0ai.engine import EngineOptions, MemoryEngine
-from xiaozhi_memory.mem0ai.finding.search import SearchOptions
 from xiaozhi_memory.mem0ai.longterm.door import open_long_term
 from xiaozhi_memory.mem0ai.longterm.records_pg import PostgresRecords
 from xiaozhi_memory.mem0ai.self_hosted import SelfHosted as Opened
 from xiaozhi_memory.mem0ai.self_hosted import SelfHostedOptions, Surroundings, open_self_hosted
 
-from . import constants
 from .connecting import Pool, address_of, pool_of, rules_of
 from .credentials import SelfHosted, Settings
 from .extracting import Extracting, ceiling
 from .forgetting import forgets
 from .memory import Home
 from .places import folder_for
+from .searching import SEARCH
 from .writing import PARALLEL_MAX, Writing
 
 logger = logging.getLogger(__name__)
@@ -37,10 +36,6 @@ logger = logging.getLogger(__name__)
 _COLLECTION = "mem0"  # what mem0 calls it where nothing is said
 _THREADS = 2
 _CONNECT_TIMEOUT_S = 10.0
-# A workflow waits as long as it is told to, and is told what failed: no quick half of an answer, as in a talk.
-_SEARCH = SearchOptions(
-    timeout_s=constants.MAX_REQUEST_TIMEOUT, vector_timeout_s=constants.MAX_REQUEST_TIMEOUT, words_alone=False
-)
 _LISTENING = 1  # the engine hears of changes on a connection of its own
 
 
@@ -54,7 +49,7 @@ async def open_postgres(settings: Settings, home: SelfHosted) -> Home:
         await pool.open()
         await pool.wait(timeout=_CONNECT_TIMEOUT_S)
         adopt = await _adoption(pool, config)
-        options = SelfHostedOptions(threads=PARALLEL_MAX, engine=EngineOptions(search=_SEARCH))
+        options = SelfHostedOptions(threads=PARALLEL_MAX, engine=EngineOptions(search=SEARCH))
         memory = await open_self_hosted(_parts(home, adopt), _around(settings, pool, opened), options)
         opened.push_async_callback(memory.close)
         engine = memory.engine

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from firmware_sim.cloud import StandInCloud
+from firmware_sim.cloud import Fault, StandInCloud
+from firmware_sim.cloud.faults import GOOD
 from tests.integration.dify.world import Tools, credentials_for, tools
 from tests.support.waiting import until
 
@@ -122,6 +123,18 @@ async def test_a_wrong_key_is_named(cloud: StandInCloud, tmp_path: Path) -> None
     async with tools({**elsewhere("platform", cloud, tmp_path), "mem0_api_key": "m0-another-key"}) as platform:
         problem = await platform.validate()
     assert problem == "platform mode: mem0_api_key: the platform refuses this key"
+
+
+async def test_a_question_whose_vector_fails_fails_in_another_store_too(cloud: StandInCloud, tmp_path: Path) -> None:
+    async with tools(elsewhere("qdrant", cloud, tmp_path)) as home:
+        await home.call("add_memory", user="I like green tea", user_id="anna", infer=False)
+        await only(home)
+        cloud.faults.embeddings = Fault(status=500)
+        answer = await home.call("search_memory", query="what does anna drink?", user_id="anna", timeout=20)
+        assert (answer.status, answer.json["results"]) == ("ERROR", [])
+        assert "embedder" in answer.json["error"], answer.json
+        cloud.faults.embeddings = GOOD
+        assert (await home.call("search_memory", query="and what else?", user_id="anna")).status == "SUCCESS"
 
 
 async def test_what_was_accepted_is_done_by_the_next_start(cloud: StandInCloud, tmp_path: Path) -> None:

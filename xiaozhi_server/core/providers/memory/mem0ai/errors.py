@@ -1,7 +1,12 @@
 """What is wrong with what the caller handed in, and how to mend it. Raised before anything is read or written.
 
-Each is a ValueError whose text is made for the person who called; none of them quotes what somebody said.
+Each is a ValueError whose text is made for the person who called; none of them quotes what somebody said. So is the
+text of a PartFailedError, which is nobody's fault here.
 """
+
+
+class PartFailedError(RuntimeError):
+    """A part that the memory stands on failed. Its text may be shown: it quotes neither that part nor anybody."""
 
 
 class MemoryInputError(ValueError):

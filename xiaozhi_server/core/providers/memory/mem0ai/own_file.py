@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
+from .errors import PartFailedError
+
 T = TypeVar("T")
 
 # Of what is deleted no text stays in the file.
@@ -16,7 +18,7 @@ _SETTINGS = ("journal_mode = WAL", "synchronous = FULL", "secure_delete = ON", "
 _PATIENCE_S = 5.0
 
 
-class OwnFileError(RuntimeError):
+class OwnFileError(PartFailedError):
     """The file cannot be used. Never quotes it."""
 
 

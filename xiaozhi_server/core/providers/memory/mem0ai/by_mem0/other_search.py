@@ -133,13 +133,17 @@ class OtherSearcher:
         return question_of(query, multilingual=self._embedder.multilingual, speakers=speakers)
 
     async def _query_vector(self, query: str, wait_s: float) -> tuple[Vectors | None, float]:
-        """None where the embedder fails or is too slow, and how near texts are to it that have nothing in common."""
+        """None where the embedder fails or is too slow, and words alone may do; and how near texts are to it that have
+        nothing in common.
+        """
         until = asyncio.get_running_loop().time() + wait_s
         self._floor.begin()
         try:
             async with asyncio.timeout_at(until):
                 vectors = await self._embedder.embed([self._question(query, ()).to_embed])
-        except Exception as error:  # noqa: BLE001 - a provider call
+        except Exception as error:  # a provider call
+            if not self._options.words_alone:
+                raise
             logger.warning("memory: searching by words alone (%s in the embedder)", type(error).__name__)
             return None, 0.0
         row: Vectors = vectors[0]

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from ..embedding.embed import Vectors
+from ..errors import PartFailedError
 from ..recall.words import words_of
 from ..records import NewMemory, StoredMemory
 from ..scope import OfAgent, Scope, Whose
@@ -30,11 +31,11 @@ _IN_THIS_PROCESS = ("faiss",)
 _SCOPE = ("user_id", "agent_id", "run_id")
 
 
-class StoreFailedError(RuntimeError):
+class StoreFailedError(PartFailedError):
     """The store cannot be used at the moment. Never quotes it: its words may hold texts and keys."""
 
 
-class StoreLimitError(RuntimeError):
+class StoreLimitError(PartFailedError):
     """More than this store can be asked for in one go. Nothing is left out silently."""
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import PartFailedError
 from .embed import Vectors
 
 _BATCH_TEXTS = 128
@@ -28,7 +29,7 @@ _KNOWN_DIMENSIONS = {
 }
 
 
-class EmbedderError(Exception):
+class EmbedderError(PartFailedError):
     """The embedder cannot be used as it is set up, or did not answer sensibly. Never quotes a text or a key."""
 
 
