@@ -85,8 +85,9 @@ def test_0_1_1_what_is_late_leaves_nothing_behind(tools: Tools, world: World, us
     tools.listed(user)
     world.fails(embeddings={"mode": "stall"})
     for number in range(5):
-        tools.call("search_memory", query=f"{user} {number}", user_id=user, timeout=1)
+        assert tools.call("search_memory", query=f"{user} {number}", user_id=user, timeout=1).status == "TIMEOUT"
     eventually(lambda: world.stats()["running"].get("embeddings", 0) == 0)
+    assert world.stats()["left"].get("embeddings", 0) >= 5, "they had been asked for"
 
 
 def test_0_1_3_log_lines_reach_the_container_once(tools: Tools, user: str) -> None:
