@@ -1,5 +1,6 @@
 """One suite for every store that memories can lie in: ours, and others through mem0."""
 
+import asyncio
 import random
 import uuid
 from collections.abc import AsyncIterator, Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from psycopg.errors import UniqueViolation
 
 from tests.integration.memory.mem0_world import QUICK, Engine, Pool, said, saved
 from xiaozhi_server.core.providers.memory.mem0ai import InvalidIdError, MemoryEngine
@@ -399,6 +401,41 @@ async def test_foreign_rows_of_a_broken_store_are_dropped(
         assert len(await engine.get_all(user_id="ann")) == 1
     finally:
         await engine.stop(1.0)
+        await store.close()
+
+
+async def test_the_table_is_made_once_by_many_first_calls(database_dsn: str, tmp_path: Path) -> None:
+    store = opened("pgvector", database_dsn, tmp_path)
+    raw = store._store
+    make, made = raw.create_col, []
+
+    def counted() -> None:
+        made.append(1)
+        make()
+
+    raw.create_col = counted
+    try:
+        asked = (store.with_words(Scope("ann"), "plums", limit=5) for _ in range(8))
+        assert await asyncio.gather(*asked) == [[]] * 8
+        assert made == [1]
+    finally:
+        await store.close()
+
+
+async def test_a_table_that_somebody_else_makes_at_the_same_moment_is_used(database_dsn: str, tmp_path: Path) -> None:
+    store = opened("pgvector", database_dsn, tmp_path)
+    raw = store._store
+    make = raw.create_col
+
+    def too_late() -> None:
+        raw.create_col = make
+        make()
+        raise UniqueViolation
+
+    raw.create_col = too_late
+    try:
+        assert await store.with_words(Scope("ann"), "plums", limit=5) == []
+    finally:
         await store.close()
 
 

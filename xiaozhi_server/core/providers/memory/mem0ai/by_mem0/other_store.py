@@ -3,6 +3,7 @@
 Nothing that comes back is taken for theirs, and what mem0's plugin for Dify notes there for itself is no memory.
 """
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
@@ -47,6 +48,8 @@ class OtherStore:
         self._store = store
         self._timeout_s = timeout_s
         self._threads = Threads(f"memory-{provider}", 1 if _is_in_this_process(store, provider) else _THREADS)
+        self._opening = asyncio.Lock()
+        self._is_open = False
 
     @property
     def finds_words(self) -> bool:
@@ -135,7 +138,7 @@ class OtherStore:
     async def close(self) -> None:
         for name in ("client", "connection_pool"):
             if callable(close := getattr(getattr(self._store, name, None), "close", None)):
-                await self._run(close)
+                await self._call(close)
 
     def _payload(self, memory: StoredMemory, batch: str) -> dict[str, Any]:
         # The store cuts words where there are blanks: so it finds ours, Chinese ones too.
@@ -158,10 +161,30 @@ class OtherStore:
             most = min(2 * most + _A_FEW, limit + _MOST_INTERNAL)
 
     async def _run(self, job: Callable[[], T]) -> T:
+        if not self._is_open:
+            await self._open()
+        return await self._call(job)
+
+    async def _call(self, job: Callable[[], T]) -> T:
         try:
             return await self._threads.run(job, timeout_s=self._timeout_s)
         except Exception as error:  # noqa: BLE001 - a provider call
             raise StoreFailedError(f"{self.provider} failed: {type(error).__name__}") from None
+
+    async def _open(self) -> None:
+        """Some stores make their table at their first call, and two first calls at once disturb each other."""
+        async with self._opening:
+            if self._is_open:
+                return
+            await self._call(self._first_call_or_second)
+            self._is_open = True
+
+    def _first_call_or_second(self) -> None:
+        first_call = partial(self._store.list, filters={"user_id": "nobody"}, top_k=1)
+        try:
+            first_call()
+        except Exception:  # noqa: BLE001 - another process made the table at the same moment: it is there now
+            first_call()
 
 
 def _is_in_this_process(store: Any, provider: str) -> bool:
