@@ -38,6 +38,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for line in problem.lines:
             print(line, file=sys.stderr)
         return 1
+    except ImportError as problem:
+        if problem.name != "libopus":
+            raise
+        print(problem.msg, file=sys.stderr)
+        return 1
 
 
 def build_parser() -> argparse.ArgumentParser:

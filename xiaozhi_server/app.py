@@ -63,6 +63,9 @@ from .store.memory_rules import memory_rules
 MAX_PENDING_CONTACTS = 200
 WARM_LANGUAGES = ("en", "zh")
 BACKGROUND_DRAIN_S = 5.0
+# The codec's threads want the interpreter's lock back after every frame. At Python's own 5 ms they wait longer for it
+# than they work, and so does everybody who waits for sound.
+SWITCH_INTERVAL_S = 0.0005
 
 
 class StartError(Exception):
@@ -72,6 +75,7 @@ class StartError(Exception):
 def run(settings: Settings) -> int:
     """Serve until SIGINT or SIGTERM. The answer is the exit code."""
     allow_many_open_files()
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     try:
         chosen = choose_providers(settings)
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:

@@ -1,10 +1,14 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from firmware_sim.opus import decode_speech
 from tests.support.speech import join, likeness, resample, speak, uplink
+from xiaozhi_server.core.audio import libopus
 from xiaozhi_server.core.audio.opus import OpusDecoder, OpusEncoder, packet_samples, silence_packet
 
 # The first byte of a 60 ms SILK wideband packet, alone: what a device sends in silence.
@@ -105,3 +109,36 @@ def test_a_silent_packet_is_silent_and_made_once() -> None:
     assert packet_samples(packet, 24_000) == 1440
     assert np.abs(decoded([packet])).max() < 10
     assert silence_packet(24_000, 60) is packet
+
+
+def test_another_decoder_hears_the_same() -> None:
+    spoken = speak("What is my favourite colour?")
+    encoder = OpusEncoder(16_000, 60)
+    heard, errors = decode_speech(encoder.encode(spoken) + encoder.flush(), 16_000)
+    assert errors == 0
+    assert likeness(np.frombuffer(heard, np.int16)[: spoken.size], spoken) > 0.95
+
+
+def test_a_rate_that_opus_does_not_know_is_named() -> None:
+    with pytest.raises(ValueError, match="16000, 24000 and 48000 Hz, not 44100"):
+        OpusEncoder(44_100, 60)
+
+
+def test_a_frame_length_that_opus_does_not_know_is_named() -> None:
+    with pytest.raises(ValueError, match="cannot encode 1120 samples"):
+        OpusEncoder(16_000, 70).encode(np.zeros(1120, np.int16))
+
+
+def test_without_the_library_the_error_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("av.__file__", str(tmp_path / "av" / "__init__.py"))
+    monkeypatch.setattr("ctypes.util.find_library", lambda name: None)
+    with pytest.raises(ImportError, match="reinstall av") as raised:
+        libopus._load()
+    assert raised.value.name == "libopus"
+
+
+def test_a_system_library_serves_where_pyav_brings_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    brought = libopus._library._name
+    monkeypatch.setattr("av.__file__", str(tmp_path / "av" / "__init__.py"))
+    monkeypatch.setattr("ctypes.util.find_library", lambda name: brought if name == "opus" else None)
+    assert libopus._load().opus_decoder_get_size(1) == libopus._DECODER_BYTES

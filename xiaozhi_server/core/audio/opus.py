@@ -1,22 +1,21 @@
-"""Opus both ways on PyAV's libopus. All of it is CPU work for the executor; it knows no device and no stream order."""
+"""Opus both ways. All of it is CPU work for the executor; it knows no device and no stream order."""
 
+from ctypes import create_string_buffer, string_at
 from functools import lru_cache
 
-import av
 import numpy as np
-from av.audio.codeccontext import AudioCodecContext
-from av.audio.frame import AudioFrame
-from av.error import FFmpegError
 from numpy.typing import NDArray
+
+from . import libopus
 
 Samples = NDArray[np.int16]
 
 UPLINK_RATE = 16_000
-_LIBOPUS_RATE = 48_000  # PyAV's decoder always works at this rate
 _MAX_PACKET_MS = 120
 # A packet without a byte of sound for any frame: the device's encoder found nothing worth sending.
 _DTX_BYTES = 2
 _BIT_RATE = 32_000
+_LONGEST_PACKET = 4000  # bytes, as libopus recommends
 
 # RFC 6716, table 2: frame length in units of 2.5 ms by the upper five bits of the first byte.
 _SILK_UNITS = (4, 8, 16, 24)
@@ -45,64 +44,46 @@ def _frame_count(packet: bytes) -> int:
 
 
 class OpusDecoder:
-    """One stream of packets to 16 kHz mono. It costs some 54 KiB: make it with the first packet, drop it when idle."""
+    """One stream of packets to 16 kHz mono. It costs some 18 KiB: make it with the first packet, drop it when idle."""
 
     def __init__(self) -> None:
-        self._codec = _new_decoder()
+        self._codec = libopus.Decoder(UPLINK_RATE)
 
     def decode(self, packet: bytes) -> Samples | None:
         """The sound of one packet; None: it could not be decoded, and the next one may be."""
         samples = packet_samples(packet)
         if samples is None:
             return None
-        try:
-            frames = self._codec.decode(av.Packet(packet))
-        except FFmpegError:
+        sound = np.zeros(samples, np.int16)
+        if self._codec.decode(packet, sound.ctypes.data, samples) != samples:
             return None
         if len(packet) <= _DTX_BYTES:
             # The decoder had to see it for the sake of its state, but its guess at the sound would be voice-like.
             return np.zeros(samples, np.int16)
-        return _to_uplink_rate(frames)
+        return sound
 
     def reset(self) -> None:
         """Forget the stream so far: the next packet starts a new one."""
-        self._codec.flush_buffers()
-
-
-def _new_decoder() -> AudioCodecContext:
-    codec = av.CodecContext.create("libopus", "r")
-    assert isinstance(codec, AudioCodecContext)
-    codec.sample_rate = _LIBOPUS_RATE
-    codec.layout = "mono"  # else it assumes stereo
-    return codec
-
-
-def _to_uplink_rate(frames: list[AudioFrame]) -> Samples | None:
-    """Every third sample: devices record at 16 kHz, so there is nothing above 8 kHz that could fold down."""
-    if not frames:
-        return None
-    step = _LIBOPUS_RATE // UPLINK_RATE
-    parts = [np.frombuffer(memoryview(frame.planes[0]), np.int16, frame.samples)[::step].copy() for frame in frames]
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+        self._codec.reset()
 
 
 class OpusEncoder:
     """Mono sound in pieces of any length to packets of exactly `frame_ms`."""
 
     def __init__(self, sample_rate: int, frame_ms: int, bit_rate: int = _BIT_RATE) -> None:
-        self._codec = _new_encoder(sample_rate, frame_ms, bit_rate)
-        self._sample_rate = sample_rate
+        self._codec = libopus.Encoder(sample_rate, bit_rate)
         self._frame_samples = sample_rate * frame_ms // 1000
         self._rest = np.zeros(0, np.int16)
-        self._pts = 0
 
     def encode(self, pcm: Samples) -> list[bytes]:
         """The packets that are complete; what is left over waits for the next call."""
-        sound = np.concatenate((self._rest, pcm)) if self._rest.size else pcm
+        sound = np.ascontiguousarray(np.concatenate((self._rest, pcm)) if self._rest.size else pcm)
         whole = sound.size - sound.size % self._frame_samples
+        begin, room = sound.ctypes.data, create_string_buffer(_LONGEST_PACKET)
         packets: list[bytes] = []
         for start in range(0, whole, self._frame_samples):
-            packets += self._encode_frame(sound[start : start + self._frame_samples])
+            size = self._codec.encode(begin + start * sound.itemsize, self._frame_samples, room)
+            packets.append(string_at(room, size))
         self._rest = sound[whole:].copy()
         return packets
 
@@ -111,25 +92,6 @@ class OpusEncoder:
         if not self._rest.size:
             return []
         return self.encode(np.zeros(self._frame_samples - self._rest.size, np.int16))
-
-    def _encode_frame(self, pcm: Samples) -> list[bytes]:
-        frame = AudioFrame.from_ndarray(np.ascontiguousarray(pcm).reshape(1, -1), format="s16", layout="mono")
-        frame.sample_rate = self._sample_rate
-        frame.pts = self._pts
-        self._pts += self._frame_samples
-        return [bytes(packet) for packet in self._codec.encode(frame)]
-
-
-def _new_encoder(sample_rate: int, frame_ms: int, bit_rate: int) -> AudioCodecContext:
-    codec = av.CodecContext.create("libopus", "w")
-    assert isinstance(codec, AudioCodecContext)
-    codec.sample_rate = sample_rate
-    codec.layout = "mono"
-    codec.format = "s16"
-    codec.bit_rate = bit_rate
-    # A third to a sixth of the CPU of the defaults, with no difference that a device's speaker could show.
-    codec.options = {"application": "audio", "compression_level": "0", "frame_duration": str(frame_ms)}
-    return codec
 
 
 @lru_cache(maxsize=16)
