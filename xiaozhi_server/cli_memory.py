@@ -53,6 +53,7 @@ from .store.embedded import EmbeddedPostgresError
 _LARGEST_INPUT = 1_000_000
 _PARTS = frozenset(("embedder", "vector_store", "adopt"))
 _ASKS = cli_memory_compress.COMPRESS
+_DONE_HERE = frozenset(("prune", "compress", "share"))  # on memories that the platform keeps they would do nothing
 # Whoever waits at a terminal wants the right answer: the embedder has yet to be loaded.
 _PATIENT = EngineOptions(search=SearchOptions(timeout_s=60.0, vector_timeout_s=60.0))
 
@@ -76,6 +77,11 @@ async def _run(settings: Settings, chosen: argparse.Namespace) -> None:
     plan = plan_memory(choose_providers(settings)["Memory"])
     kept = KEEPER_ACTIONS.get(chosen.action)
     if plan.platform is not None:
+        if chosen.action in _DONE_HERE and not plan.has_fallback:
+            raise CommandError(
+                f"Mem0's platform keeps the memories, and memory {chosen.action} is done in your own database only: "
+                "nothing was changed. To keep them there, leave out Memory.mem0ai.api_key"
+            )
         where = "there" if kept is not None else "in your own database"
         sys.stderr.write(f"Mem0's platform keeps the memories: this is what lies {where}.\n")
         if kept is not None:

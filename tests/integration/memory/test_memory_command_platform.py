@@ -80,6 +80,28 @@ async def test_what_only_our_own_database_can_do(world: World, tmp_path: Path, d
     assert "this is what lies in your own database" in stats.complaints
 
 
+@pytest.mark.parametrize(
+    "asked",
+    [
+        ("prune", "--dry-run"),
+        ("compress", "--dry-run"),
+        ("share", "grant", "--user", "ann", "--agent", "bot", "--from", "tutor"),
+    ],
+)
+async def test_what_would_do_nothing_is_refused(
+    world: World, tmp_path: Path, database_dsn: str, asked: tuple[str, ...]
+) -> None:
+    command = commands(world, tmp_path, database_dsn)
+    refused = await command(*asked)
+    assert (refused.code, refused.out) == (1, "")
+    assert f"memory {asked[0]} is done in your own database only: nothing was changed" in refused.complaints
+    config = tmp_path / ".config.yaml"
+    config.write_text(config.read_text().replace("{api_key", "{fallback: self_hosted, api_key"))
+    done = await command(*asked)
+    assert done.code == 0, done.complaints
+    assert "this is what lies in your own database" in done.complaints
+
+
 async def test_away_or_with_a_wrong_key_it_is_one_line(world: World, tmp_path: Path, database_dsn: str) -> None:
     refused = await commands(world, tmp_path, database_dsn, key="m0-wrong")("list", "--user", "ann")
     await world.link.fail(LinkFault("refuse"))
