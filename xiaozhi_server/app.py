@@ -156,9 +156,9 @@ class Application:
         executor = self._executor()
         database = await self._database()
         access = await open_access(self._settings, database)
-        memory = await self._memory(database, executor)
         directory = DeviceDirectory(database, default_agent(self._settings, self._chosen))
         await directory.start()
+        memory = await self._memory(database, executor)  # it looks at what the agents want
         log = ConversationStore(database, self._data_dir / "spool", memory.provider_for, executor=executor)
         await log.start()
         self._on_exit(log.close)

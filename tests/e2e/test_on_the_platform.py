@@ -1,7 +1,7 @@
 """The promise kept with memories on Mem0's platform: half a second away, down, and back."""
 
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from firmware_sim.cloud import Fault, StandInCloud
 from firmware_sim.device import SimulatedDevice
 from firmware_sim.phrases import Fact, draw_facts
 from firmware_sim.speech import speak
+from tests.support.log_lines import log_lines
 from tests.support.running_server import RunningServer, running_server
 from tests.support.waiting import until
 
@@ -23,7 +24,7 @@ PLATFORM_S = 0.5
 
 @asynccontextmanager
 async def world(
-    database_dsn: str, folder: Path, *, fallback: str = "", summary_memory: str = ""
+    database_dsn: str, folder: Path, *, fallback: str = "", agent: Mapping[str, Any] | None = None
 ) -> AsyncIterator[tuple[StandInCloud, RunningServer]]:
     """Model, recogniser, voice and memory are all in the same cloud, each with its own kind of key."""
     async with StandInCloud() as cloud:
@@ -32,7 +33,7 @@ async def world(
             "Memory.mem0ai.api_key": KEY,
             "Memory.mem0ai.host": cloud.memory_host,
             "Memory.mem0ai.fallback": fallback,
-            "agent.summary_memory": summary_memory,
+            **(agent or {}),
         }
         environment = {"OPENAI_API_KEY": "sk-stand-in-0123456789", "OPENAI_BASE_URL": cloud.base_url}
         async with running_server(database_dsn, folder, overrides, preset="openai", environment=environment) as server:
@@ -105,8 +106,18 @@ async def test_with_a_fallback_the_embedded_memory_answers_meanwhile(database_ds
     assert kept_by(cloud).count(fact.statement) == 1
 
 
+async def test_what_the_platform_will_not_do_is_said_at_the_start(database_dsn: str, tmp_path: Path) -> None:
+    agent = {"agent.memory.forget": True, "agent.memory.ttl_days": 90}
+    with log_lines() as lines:
+        async with world(database_dsn, tmp_path, agent=agent):
+            pass
+    assert lines.with_text("left out") == [
+        "WARNING agent.memory: forget, ttl_days cannot be done where the memories are kept: left out"
+    ]
+
+
 async def test_the_agents_instruction_reaches_the_platform(database_dsn: str, tmp_path: Path) -> None:
-    async with world(database_dsn, tmp_path, summary_memory="Remember hobbies.") as (cloud, server):
+    async with world(database_dsn, tmp_path, agent={"agent.summary_memory": "Remember hobbies."}) as (cloud, server):
         await say(server, MAC, "My dog is called Rex.", "typed")
         await until(lambda: kept_by(cloud))
     (told,) = [request.body for request in cloud.requests if request.body.get("operation") == "add"]
