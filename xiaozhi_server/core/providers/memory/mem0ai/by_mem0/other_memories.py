@@ -79,7 +79,7 @@ class OtherMemories:
             f"order (lists are sorted here, of at most {MOST_LISTED} memories of an owner)",
             "the neighbours of what it finds, and how rare a word is in all of an owner's memories",
             "transactions (after a crash a conversation may be there before it counts as saved; it is then replaced)",
-            "a daily work (nothing fades unless that is asked for, and nothing is pinned)",
+            "a daily work (nothing fades unless that is asked for; what has `pinned: true` in its metadata stays)",
             "a count of how often shared memories are read",
             "people and things, and how they stand to each other",
             "the way back when what replaced a memory is deleted",

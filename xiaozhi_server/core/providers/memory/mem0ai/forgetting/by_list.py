@@ -121,7 +121,7 @@ class _Judge:
     def _goes(self, memory: StoredMemory) -> bool:
         info = self._info(memory)
         if not info.forget:
-            if info.recently_recalled and not memory.pinned and self._info(memory, is_used=False).forget:
+            if info.recently_recalled and not is_pinned(memory) and self._info(memory, is_used=False).forget:
                 self.spared.add(memory.id)
             return False
         why = "too_old" if info.ttl_expired else "faded"
@@ -138,7 +138,7 @@ class _Judge:
             use.trace,
             subtype=subtype_of(memory),
             flag=memory.flag,
-            pinned=memory.pinned,
+            pinned=is_pinned(memory),
             ttl_days=self._ttl_days,
             used_at=use.used_at if is_used else None,
         )
@@ -148,3 +148,8 @@ def subtype_of(memory: StoredMemory) -> str:
     """Programs that know no such field keep it in the metadata."""
     kept = (memory.metadata or {}).get("memory_subtype")
     return memory.subtype or (kept if isinstance(kept, str) else "")
+
+
+def is_pinned(memory: StoredMemory) -> bool:
+    """Such a store has no field for it, so whoever wants one to stay says so in its metadata."""
+    return memory.pinned or (memory.metadata or {}).get("pinned") is True

@@ -7,6 +7,7 @@ what it left behind is read with them. What is new is added before what is old i
 import json
 import uuid
 from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 from uuid import UUID
@@ -65,6 +66,9 @@ class UseRecords:
         records = await self._records(user_id)
         left = {id: use for id, use in _uses_in(records).items() if id not in ids}
         await self._write(user_id, records, left, {_part(id) for id in ids})
+        for record in records:
+            if not _is_ours(record) and (kept := _without(record.text, ids)) is not None:
+                await self._put_instead(record, kept)
 
     async def _records(self, user_id: str) -> list[StoredMemory]:
         return await self._store.internal(Scope(user_id), limit=_MOST, marks=_MARKS)
@@ -80,6 +84,13 @@ class UseRecords:
                 rows.append(self._row(user_id, part, entries))
         await self._store.insert(rows)
         await self._store.delete([one for one in records if (one.metadata or {}).get("part") in parts])
+
+    async def _put_instead(self, record: StoredMemory, entries: Mapping[str, Any]) -> None:
+        """The rest of a record of the public plugin."""
+        if entries:
+            rest = replace(record, id=uuid.uuid4(), text=json.dumps(entries, separators=(",", ":")))
+            await self._store.insert([NewMemory(rest, (), self._vector)])
+        await self._store.delete([record])
 
     def _row(self, user_id: str, part: str, entries: Mapping[str, Any]) -> NewMemory:
         now = datetime.now(UTC)
@@ -102,14 +113,31 @@ def _uses_in(records: Sequence[StoredMemory]) -> dict[UUID, Use]:
     return uses
 
 
-def _used_at(text: str) -> dict[str, datetime]:
-    """What the public plugin does not know of."""
+def _is_ours(record: StoredMemory) -> bool:
+    return "part" in (record.metadata or {})
+
+
+def _without(text: str, ids: Set[UUID]) -> dict[str, Any] | None:
+    """What a log tells of other memories than these; None where it tells nothing of these."""
+    entries = _entries_in(text)
+    told = {access.memory_id.hex for access in read_access_log({"data": text})} & {id.hex for id in ids}
+    kept = {id: entry for id, entry in entries.items() if id.replace("-", "").lower() not in told}
+    return kept if len(kept) < len(entries) else None
+
+
+def _entries_in(text: str) -> dict[str, Any]:
+    """None of one that is broken."""
     try:
         entries = json.loads(text)
     except (ValueError, RecursionError):
         return {}
+    return entries if isinstance(entries, dict) else {}
+
+
+def _used_at(text: str) -> dict[str, datetime]:
+    """What the public plugin does not know of."""
     found = {}
-    for id, entry in entries.items() if isinstance(entries, dict) else ():
+    for id, entry in _entries_in(text).items():
         value = entry.get("last_used_at") if isinstance(entry, dict) else None
         try:
             if value is not None:
