@@ -15,6 +15,7 @@ from xiaozhi_memory.mem0ai.records import FoundMemory, StoredMemory
 from xiaozhi_memory.mem0ai.rows.history import MemoryEvent
 
 from . import constants
+from .hiding import without_secrets
 
 SUCCESS = "SUCCESS"
 ERROR = "ERROR"
@@ -183,10 +184,10 @@ def history_text(items: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def without_secrets(text: str, secrets: Sequence[str]) -> str:
-    for secret in secrets:
-        text = text.replace(secret, "***")
-    return text if len(text) <= _LONGEST_REASON else text[:_LONGEST_REASON] + "…"
+def reason(text: str, secrets: Sequence[str]) -> str:
+    """What is said of an error: a sentence that is not long, and without secrets."""
+    told = without_secrets(text, secrets)
+    return told if len(told) <= _LONGEST_REASON else told[:_LONGEST_REASON] + "…"
 
 
 def _with_validity(item: dict[str, Any], memory: StoredMemory) -> dict[str, Any]:

@@ -17,11 +17,12 @@ from xiaozhi_memory.mem0ai.platform.errors import PlatformError, StillPendingErr
 from xiaozhi_memory.mem0ai.platform.options import PlatformSetupError
 
 from . import constants, logs
-from .answers import ERROR, NOT_FOUND, OVERLOAD, TIMEOUT, Answer, fitted, without_secrets
+from .answers import ERROR, NOT_FOUND, OVERLOAD, TIMEOUT, Answer, fitted, reason
 from .background import Background, Lane, StoppedError
 from .clients import Clients
-from .credentials import Settings, secrets_of, settings_of
+from .credentials import Settings, settings_of
 from .errors import CredentialsError, NotHereError, NothingThereError, OverloadedError, ToolInputError
+from .hiding import secrets_among, secrets_of
 from .operations import OPERATIONS, Call, Operation, Refusal
 from .parameters import Parameters, text_of, timeout_of
 from .validation import check
@@ -68,7 +69,7 @@ class Caller:
             request = operation.read(parameters)
             return fitted(self._done(operation, request, settings, timeout_of(parameters)))
         except Exception as error:  # noqa: BLE001 - a workflow goes on with a status, whatever happens
-            refusal = refusal_of(error, [*secrets_of(credentials), *_secrets_among(parameters)])
+            refusal = refusal_of(error, [*secrets_of(credentials), *secrets_among(parameters)])
             if refusal.status == ERROR and not refusal.is_input:
                 logger.error("%s failed: %s", tool, refusal.reason)
             return fitted(operation.refused(refusal, request))
@@ -89,9 +90,9 @@ class Caller:
 
             self._background.call(lambda: check(settings, reach), timeout_s=_VALIDATION_S)
         except Exception as error:  # noqa: BLE001 - whoever saves the credentials is told
-            reason = refusal_of(error, secrets_of(credentials)).reason
-            logger.warning("the credentials do not work: %s", reason)
-            return f"{mode}: {reason}"
+            problem = refusal_of(error, secrets_of(credentials)).reason
+            logger.warning("the credentials do not work: %s", problem)
+            return f"{mode}: {problem}"
         return None
 
     def pending(self, credentials: Mapping[str, Any]) -> int:
@@ -126,11 +127,6 @@ class Caller:
         return lane
 
 
-def _secrets_among(parameters: Parameters) -> list[str]:
-    key = parameters.get("dify_api_key")
-    return [key] if isinstance(key, str) and key else []
-
-
 def refusal_of(error: Exception, secrets: list[str]) -> Refusal:
     """What to say of an error. Only texts that were made to be shown are shown."""
     if isinstance(error, NothingThereError | MemoryNotFoundError):
@@ -142,9 +138,9 @@ def refusal_of(error: Exception, secrets: list[str]) -> Refusal:
     if isinstance(error, TimeoutError | StillPendingError):
         return Refusal(TIMEOUT, "Operation timed out")
     if isinstance(error, _INPUT):
-        return Refusal(ERROR, without_secrets(str(error), secrets), is_input=True)
+        return Refusal(ERROR, reason(str(error), secrets), is_input=True)
     if isinstance(error, _TOLD):
-        return Refusal(ERROR, without_secrets(f"Error: {error}", secrets))
+        return Refusal(ERROR, reason(f"Error: {error}", secrets))
     if isinstance(error, DatabaseError):
         return Refusal(ERROR, f"Error: the database failed ({type(error).__name__})")
     return Refusal(ERROR, f"Error: the memory failed ({type(error).__name__})")

@@ -125,19 +125,6 @@ def settings_of(credentials: Credentials | None) -> Settings:
     )
 
 
-def secrets_of(credentials: Credentials | None) -> list[str]:
-    """Every value that must never be shown, the longest first."""
-    found: set[str] = set()
-    for name, value in (credentials or {}).items():
-        if name.endswith(("_secret", "_json", "api_key")) and isinstance(value, str):
-            found.add(value.strip())
-            try:
-                _gather(parsed(value, name), found)
-            except ToolInputError:
-                continue
-    return sorted((one for one in found if len(one) >= 6), key=len, reverse=True)
-
-
 def _home(given: Credentials, warnings: list[str]) -> SelfHosted | Platform:
     filled = [name for name in _REQUIRED if _value(given, name)]
     key = str(given.get(PLATFORM_KEY) or "").strip()
@@ -250,27 +237,3 @@ def _fingerprint(given: Credentials) -> str:
     """Everything counts but the log level, which changes while the rest goes on."""
     counted = {name: value for name, value in given.items() if name not in ("log_level", "async_mode")}
     return hashlib.sha256(json.dumps(counted, sort_keys=True, default=str).encode()).hexdigest()
-
-
-def _gather(value: Any, found: set[str]) -> None:
-    """Every text under a name that sounds like a secret, and addresses with a password in them."""
-    if not isinstance(value, Mapping):
-        return
-    for name, one in value.items():
-        if isinstance(one, Mapping):
-            _gather(one, found)
-        elif isinstance(one, str) and _sounds_secret(str(name).lower(), one):
-            found.add(one.strip())
-            if password := _password_in(one):
-                found.add(password)
-
-
-def _sounds_secret(name: str, value: str) -> bool:
-    return any(word in name for word in ("key", "password", "secret", "token", "connection_string")) or "@" in value
-
-
-def _password_in(address: str) -> str:
-    try:
-        return urlsplit(address).password or ""
-    except ValueError:
-        return ""

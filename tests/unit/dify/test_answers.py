@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 
 from mem0_tools import answers, constants
-from mem0_tools.answers import Answer, fitted, found_item, found_text, listed_text, stored_item, without_secrets
+from mem0_tools.answers import Answer, fitted, found_item, found_text, listed_text, reason, stored_item
 from xiaozhi_memory.mem0ai.records import FoundMemory, StoredMemory
 
 DAEMON_MAX = 5 * 1024 * 1024
@@ -121,8 +121,8 @@ def test_the_text_of_a_list_names_the_next_page() -> None:
 
 
 def test_no_secret_is_told() -> None:
-    assert without_secrets("key sk-1234567 refused", ["sk-1234567"]) == "key *** refused"
-    assert len(without_secrets("x" * 10_000, [])) < 600
+    assert reason("key sk-1234567 refused", ["sk-1234567"]) == "key *** refused"
+    assert len(reason("x" * 10_000, [])) < 600
 
 
 def test_a_page_ends_where_an_answer_has_no_more_room() -> None:

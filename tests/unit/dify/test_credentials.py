@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from mem0_tools.credentials import Platform, SelfHosted, secrets_of, settings_of
+from mem0_tools.credentials import Platform, SelfHosted, settings_of
 from mem0_tools.errors import CredentialsError
 
 SECRET = "sk-very-secret-0123456789"
@@ -160,10 +160,3 @@ def test_the_fingerprint_changes_with_the_credentials_and_not_with_the_log_level
     assert one != settings_of(self_hosted(heartbeat_interval="60")).fingerprint
     assert len(one) == 64
     assert SECRET not in one
-
-
-def test_secrets_are_known_by_heart_so_that_none_is_told() -> None:
-    found = secrets_of(self_hosted(mem0_api_key="m0-key"))
-    assert SECRET in found
-    assert "m0-key" in found
-    assert found == sorted(found, key=len, reverse=True)
