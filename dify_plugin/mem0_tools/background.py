@@ -7,8 +7,9 @@ late is cancelled there, so that its statement or its request ends too.
 import asyncio
 import logging
 import threading
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from concurrent.futures import CancelledError
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, TypeVar
 
 from .errors import OverloadedError
@@ -30,13 +31,19 @@ class Lane:
 
     def __init__(self, most_running: int, most_pending: int) -> None:
         self.most_pending = most_pending
-        self.running = asyncio.Semaphore(most_running)
+        self._room = asyncio.Semaphore(most_running)
+        self._running = 0
         self._pending = 0
         self._lock = threading.Lock()
 
     @property
     def pending(self) -> int:
         return self._pending
+
+    @property
+    def is_idle(self) -> bool:
+        """What was given up may still be ending."""
+        return not self._pending and not self._running
 
     def enter(self) -> None:
         with self._lock:
@@ -47,6 +54,50 @@ class Lane:
     def leave(self) -> None:
         with self._lock:
             self._pending -= 1
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Once there is room, on the loop."""
+        async with self._room:
+            self._running += 1
+            try:
+                yield
+            finally:
+                self._running -= 1
+
+
+class Lanes:
+    """The lanes of those that call. One in which nothing is under way is not kept: a new one is the same."""
+
+    def __init__(self) -> None:
+        self._lanes: dict[str, Lane] = {}
+        self._callers: dict[str, int] = {}
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def lane(self, whose: str, most_running: int, most_pending: int) -> Iterator[Lane]:
+        """It is the same one for all who come meanwhile."""
+        with self._lock:
+            self._drop_idle()
+            lane = self._lanes.setdefault(whose, Lane(most_running, most_pending))
+            self._callers[whose] = self._callers.get(whose, 0) + 1
+        try:
+            yield lane
+        finally:
+            with self._lock:
+                self._callers[whose] -= 1
+                self._drop_idle()
+
+    def pending(self, whose: str) -> int:
+        lane = self._lanes.get(whose)
+        return 0 if lane is None else lane.pending
+
+    def count(self) -> int:
+        return len(self._lanes)
+
+    def _drop_idle(self) -> None:
+        for whose in [one for one, lane in self._lanes.items() if lane.is_idle and not self._callers[one]]:
+            del self._lanes[whose], self._callers[whose]
 
 
 class Background:
@@ -122,7 +173,7 @@ def _serve(loop: asyncio.AbstractEventLoop) -> None:
 
 
 async def _limited(lane: Lane, work: Callable[[], Awaitable[T]], timeout_s: float | None) -> T:
-    async with asyncio.timeout(timeout_s), lane.running:
+    async with asyncio.timeout(timeout_s), lane.turn():
         return await work()
 
 

@@ -18,7 +18,7 @@ from xiaozhi_memory.mem0ai.platform.options import PlatformSetupError
 
 from . import constants, logs
 from .answers import ERROR, NOT_FOUND, OVERLOAD, TIMEOUT, Answer, fitted, reason
-from .background import Background, Lane, StoppedError
+from .background import Background, Lanes, StoppedError
 from .clients import Clients
 from .credentials import Settings, settings_of
 from .errors import CredentialsError, NotHereError, NothingThereError, OverloadedError, ToolInputError
@@ -50,7 +50,7 @@ class Caller:
         self._background = background
         self._clients = clients
         self._limits = limits or Limits()
-        self._lanes: dict[str, Lane] = {}
+        self._lanes = Lanes()
 
     def call(self, tool: str, parameters: Parameters, credentials: Mapping[str, Any] | None) -> Answer:
         """Never raises."""
@@ -97,7 +97,7 @@ class Caller:
 
     def pending(self, credentials: Mapping[str, Any]) -> int:
         """How much is under way with these credentials."""
-        return self._lane(settings_of(credentials)).pending
+        return self._lanes.pending(settings_of(credentials).fingerprint)
 
     def stop(self) -> None:
         """What is accepted is done as far as the time allows; the rest is done by the next start."""
@@ -111,7 +111,9 @@ class Caller:
                 call = Call(home, waits, settings.wants_relations)
                 return await operation.run(call, request)
 
-        return self._background.run(self._lane(settings), work, timeout_s=self._limit(operation, settings, asked_s))
+        limit_s = self._limit(operation, settings, asked_s)
+        with self._lanes.lane(settings.fingerprint, settings.max_operations, settings.most_pending) as lane:
+            return self._background.run(lane, work, timeout_s=limit_s)
 
     def _limit(self, operation: Operation[Any], settings: Settings, asked_s: int | None) -> float | None:
         if asked_s is not None:
@@ -119,12 +121,6 @@ class Caller:
         if not settings.async_mode:
             return None
         return self._limits.read_s if operation.kind == "read" else self._limits.write_s
-
-    def _lane(self, settings: Settings) -> Lane:
-        lane = self._lanes.get(settings.fingerprint)
-        if lane is None:
-            lane = self._lanes.setdefault(settings.fingerprint, Lane(settings.max_operations, settings.most_pending))
-        return lane
 
 
 def refusal_of(error: Exception, secrets: list[str]) -> Refusal:

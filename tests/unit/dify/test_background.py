@@ -2,11 +2,12 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import pytest
 
-from mem0_tools.background import Background, Lane, StoppedError
+from mem0_tools.background import Background, Lane, Lanes, StoppedError
 from mem0_tools.errors import OverloadedError
 
 
@@ -158,3 +159,63 @@ def test_what_does_not_end_does_not_hold_up_the_end() -> None:
     background.stop(hangs, deadline_s=0.05)
     with pytest.raises(StoppedError):
         background.run(Lane(1, 1), nothing, timeout_s=1.0)
+
+
+def test_lanes_in_which_nothing_is_under_way_are_let_go(background: Background) -> None:
+    """However many credentials there were in the life of the process."""
+    lanes = Lanes()
+    for number in range(50):
+        with lanes.lane(f"credentials {number}", 1, 1) as lane:
+            assert lanes.count() <= 2, "the last one may be about to be left"
+            background.run(lane, nothing, timeout_s=5.0)
+    _until_true(lambda: _count_after_a_call(lanes) == 0)
+    with lanes.lane("the last", 1, 1) as one:
+        with lanes.lane("the last", 1, 1) as same:
+            assert same is one
+        assert lanes.count() == 1, "somebody has it still"
+    assert lanes.count() == 0
+
+
+def test_a_lane_stays_while_anything_is_under_way_in_it(background: Background) -> None:
+    """Also what its caller has given up and what has not ended yet: it holds its place."""
+    lanes, ending, free = Lanes(), threading.Event(), asyncio.Event()
+
+    async def holds() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ending.set()
+            while not free.is_set():  # however often it is cancelled
+                with suppress(asyncio.CancelledError):
+                    await free.wait()
+
+    def call() -> None:
+        with lanes.lane("mine", 1, 2) as lane:
+            background.run(lane, holds, timeout_s=0.05)
+
+    with pytest.raises(TimeoutError):
+        call()
+    assert ending.wait(5.0)
+    with lanes.lane("another's", 1, 1):
+        assert lanes.count() == 2
+    with lanes.lane("mine", 1, 2) as lane, pytest.raises(TimeoutError):
+        background.run(lane, nothing, timeout_s=0.05)
+
+    async def let_go() -> None:
+        free.set()
+
+    background.call(let_go, timeout_s=5.0)
+    _until_true(lambda: _count_after_a_call(lanes) == 0)
+    assert lanes.pending("mine") == 0
+
+
+def _count_after_a_call(lanes: Lanes) -> int:
+    with lanes.lane("anybody's", 1, 1):
+        pass
+    return lanes.count()
+
+
+def _until_true(holds: Callable[[], bool]) -> None:
+    pause = threading.Event()
+    while not holds():
+        pause.wait(0.01)

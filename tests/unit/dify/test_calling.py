@@ -288,3 +288,11 @@ def test_after_the_end_there_is_still_an_answer(make: Make) -> None:
     caller = make(home_of(FakeMemory(search=_gives([]))))
     caller.stop()
     assert caller.call("search_memory", PARAMETERS["search_memory"], CREDENTIALS).status == "ERROR"
+
+
+def test_credentials_that_were_replaced_leave_nothing_behind(make: Make) -> None:
+    caller = make(home_of(FakeMemory(search=_gives([]))))
+    for number in range(20):
+        credentials = {"mem0_api_key": f"m0-key-{number}"}
+        assert caller.call("search_memory", PARAMETERS["search_memory"], credentials).status == "SUCCESS"
+    assert caller._lanes.count() <= 1, "the last one may not have been left yet"
