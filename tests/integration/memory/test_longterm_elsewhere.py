@@ -164,3 +164,24 @@ async def test_a_store_that_fails_is_tried_again(
     assert (await longterm.run(request(dify.base_url)))["status"] == "SUCCESS"
     assert await texts(engine) == sorted([LIKES, WENT])
     assert await read(longterm) == ids
+
+
+async def test_whoever_lost_the_lock_undoes_nothing_of_whoever_has_it(
+    engine: PlainEngine, dify: DifyStandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both bring the very same conversations, and the slower one is late with them."""
+    ids, insert, others = talks(dify), OtherStore.insert, [longterm_on(engine)]
+
+    async def overtaken(self: OtherStore, rows: Any, batch: str = "") -> None:
+        if batch and others:
+            with monkeypatch.context() as patch:
+                patch.setattr(records_store, "SILENT_S", -1.0)
+                report = await others.pop().run(request(dify.base_url))
+            assert report["status"] == "SUCCESS"
+        await insert(self, rows, batch)
+
+    monkeypatch.setattr(OtherStore, "insert", overtaken)
+    (late,) = (await longterm_on(engine).run(request(dify.base_url)))["per_user"]
+    assert [error["type"] for error in late["errors"]] == ["lock_lost"]
+    assert await texts(engine) == sorted([LIKES, WENT])
+    assert await read(longterm_on(engine)) == ids

@@ -126,14 +126,15 @@ class StepByStep:
 
     async def write(self, lesson: Lesson, value: Json) -> list[MemoryChange]:
         await self._undo()
-        await self._records.intend(self._lock, self._value, lesson.key)
-        self._half_done = lesson.key
+        key = f"{lesson.key}:{self._lock.id}"  # what is undone is ours, also where somebody else has the lock by now
+        await self._records.intend(self._lock, self._value, key)
+        self._half_done = key
         try:
             changes = await self._engine.learn(
                 lesson.talks,
                 user_id=self._lock.user_id,
                 agent_id=self._lock.app_id,
-                key=lesson.key,
+                key=key,
                 subtype=lesson.subtype,
                 metadata=lesson.metadata,
                 instruction=lesson.wishes,
