@@ -19,15 +19,14 @@ from .extracting import Extracting, ceiling
 from .forgetting import forgets
 from .memory import Home
 from .places import folder_for
-from .searching import SEARCH
+from .searching import RERANK, SEARCH
 from .writing import PARALLEL_MAX, Writing
 
 
 async def open_other(settings: Settings, home: SelfHosted) -> Home:
     folder = folder_for(settings)
-    plain = await open_plain(
-        _parts(home), folder, PlainOptions(threads=PARALLEL_MAX, engine=EngineOptions(search=SEARCH))
-    )
+    options = PlainOptions(threads=PARALLEL_MAX, engine=EngineOptions(search=SEARCH), rerank=RERANK)
+    plain = await open_plain(_parts(home), folder, options)
     async with AsyncExitStack() as opened:
         opened.push_async_callback(plain.close, 0.0)
         made = _home(settings, plain, folder)

@@ -6,6 +6,7 @@ from xiaozhi_memory.mem0ai.forgetting.use_file import UseFile
 from xiaozhi_memory.mem0ai.platform.memory import PlatformMemory
 from xiaozhi_memory.mem0ai.platform.options import PlatformOptions
 
+from . import constants
 from .credentials import Platform, Settings
 from .forgetting import forgets
 from .memory import Home
@@ -16,7 +17,7 @@ from .writing import Writing
 async def open_platform(settings: Settings, home: Platform) -> Home:
     """The platform is not asked before the first call: whether it answers is told then."""
     folder = folder_for(settings)
-    memory = PlatformMemory(PlatformOptions(api_key=home.api_key, host=home.host), folder)
+    memory = PlatformMemory(_options(home), folder)
     journal = FileJournal(folder / "accepted.db", limit=settings.most_pending)
     writing = Writing(journal, memory, parallel=settings.max_operations)
     writing.start()
@@ -41,4 +42,12 @@ async def open_platform(settings: Settings, home: Platform) -> Home:
         forgets=forgets(fading, None, settings),
         beats={"Mem0's platform": memory.ping},
         lacks=memory.lacks,
+    )
+
+
+def _options(home: Platform) -> PlatformOptions:
+    """Whoever calls says how long a request may take; here it only ends some time."""
+    longest_s = constants.MAX_REQUEST_TIMEOUT
+    return PlatformOptions(
+        api_key=home.api_key, host=home.host, search_timeout_s=longest_s, request_timeout_s=longest_s
     )

@@ -28,7 +28,7 @@ from .extracting import Extracting, ceiling
 from .forgetting import forgets
 from .memory import Home
 from .places import folder_for
-from .searching import SEARCH
+from .searching import RERANK, SEARCH
 from .writing import PARALLEL_MAX, Writing
 
 logger = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ async def open_postgres(settings: Settings, home: SelfHosted) -> Home:
         await pool.open()
         await pool.wait(timeout=_CONNECT_TIMEOUT_S)
         adopt = await _adoption(pool, config)
-        options = SelfHostedOptions(threads=PARALLEL_MAX, engine=EngineOptions(search=SEARCH))
+        options = SelfHostedOptions(threads=PARALLEL_MAX, engine=EngineOptions(search=SEARCH), rerank=RERANK)
         memory = await open_self_hosted(_parts(home, adopt), _around(settings, pool, opened), options)
         opened.push_async_callback(memory.close)
         engine = memory.engine

@@ -1,5 +1,6 @@
 """How a workflow's questions are asked, wherever the memories lie."""
 
+from xiaozhi_memory.mem0ai.by_mem0.rerank import RerankOptions
 from xiaozhi_memory.mem0ai.finding.search import SearchOptions
 
 from . import constants
@@ -8,3 +9,4 @@ from . import constants
 SEARCH = SearchOptions(
     timeout_s=constants.MAX_REQUEST_TIMEOUT, vector_timeout_s=constants.MAX_REQUEST_TIMEOUT, words_alone=False
 )
+RERANK = RerankOptions(timeout_s=constants.MAX_REQUEST_TIMEOUT)

@@ -6,11 +6,10 @@ from typing import Any
 import psycopg
 import pytest
 
-from firmware_sim.cloud import StandInCloud
+from firmware_sim.cloud import Fault, StandInCloud
 from tests.integration.dify.world import Tools, credentials_for, tools
 from tests.integration.memory.test_adoption import load
 from tests.support.scripted_model import ScriptedModel
-from tests.support.waiting import until
 
 _AGE = "UPDATE memory_entry SET created_at = now() - interval '400 days', updated_at = now() - interval '400 days'"
 
@@ -105,12 +104,11 @@ async def test_a_reranker_is_really_asked(cloud: StandInCloud, database_dsn: str
     async with tools(credentials) as sync:
         await remember(sync, "We like tea.", "I do like tea.", "I like plums.")
         before = len(cloud.requests)
-
-        async def reordered() -> bool:
-            found = await sync.call("search_memory", query="Do I like tea?", user_id="anna", top_k=1)
-            return bool(found.json["results"][0]["memory"] == "I do like tea.")
-
-        await until(reordered)
+        cloud.faults.chat = Fault(delay_s=1.2)  # longer than a talk would wait for it
+        found = await sync.call("search_memory", query="Do I like tea?", user_id="anna", top_k=1)
+        (best,) = found.json["results"]
+        assert best["memory"] == "I do like tea."
+        assert best["rerank_score"] is not None
         asked = [one for one in list(cloud.requests)[before:] if one.service == "chat"]
         assert len(asked) >= 3
 

@@ -151,6 +151,18 @@ async def test_what_was_accepted_is_done_by_the_next_start(cloud: StandInCloud, 
         await until(all_there)
 
 
+async def test_a_slow_platform_is_waited_for_as_long_as_is_said(cloud: StandInCloud, tmp_path: Path) -> None:
+    """Our own limits are those of a talk, where nobody would wait so long."""
+    async with tools({**elsewhere("platform", cloud, tmp_path), "async_mode": False}) as sync:
+        await sync.call("add_memory", user="I like green tea", user_id="anna", infer=False)
+        cloud.faults.memory = Fault(delay_s=4.2)
+        found = await sync.call("search_memory", query="green tea", user_id="anna")
+        assert (found.status, len(found.json["results"])) == ("SUCCESS", 1), found
+        cloud.faults.memory = Fault(mode="stall")
+        late = await sync.call("search_memory", query="green tea", user_id="anna", timeout=5)
+        assert late.status == "TIMEOUT", late
+
+
 @pytest.mark.parametrize("kind", ["qdrant", "platform"])
 async def test_forgetting_works_on_what_is_listed(kind: str, cloud: StandInCloud, tmp_path: Path) -> None:
     credentials = {**elsewhere(kind, cloud, tmp_path), "async_mode": False, "memory_ttl_days": "30"}

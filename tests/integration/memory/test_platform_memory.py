@@ -196,6 +196,21 @@ async def test_what_takes_too_long_is_told_and_not_sent_again(tmp_path: Path) ->
         assert (change.memory.text, len(world.asked("add"))) == (TEAL, 1)
 
 
+async def test_without_a_key_it_is_waited_for(tmp_path: Path) -> None:
+    async with platform(tmp_path) as (world, _):
+        world.cloud.platform.memories.extraction = Extraction(delay_s=600.0)
+        async with world.memory(replace(QUICK, event_timeout_s=0.0)) as memory:
+            adding = asyncio.create_task(memory.add([said(TEAL)], user_id="ann"))
+
+            async def is_looked_after() -> bool:
+                return len(world.asked("event")) >= 2 or adding.done()
+
+            await until(is_looked_after)
+            world.cloud.platform.memories.hurry()
+            (change,) = await adding
+            assert change.memory.text == TEAL
+
+
 async def test_what_the_platform_could_not_do_is_sent_again(tmp_path: Path) -> None:
     async with platform(tmp_path) as (world, memory):
         world.cloud.platform.memories.extraction = Extraction(failures=1)

@@ -94,8 +94,8 @@ class PlatformMemory:
     ) -> list[MemoryChange]:
         """Hand over messages and wait until the platform has made memories of them, as it does it.
 
-        Once for each `key`. Where that takes too long it is a StillPendingError, and whoever adds it again under the
-        same key learns what became of it.
+        Once for each `key`: where that takes too long it is a StillPendingError, and whoever adds it again under the
+        same key learns what became of it. Without a key it is waited for until whoever waits gives up.
         """
         scope, session = Scope(user_id, agent_id), checked_session(session_id)
         given = {} if metadata is None else _checked_change(metadata)

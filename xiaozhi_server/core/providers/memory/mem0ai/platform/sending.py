@@ -1,6 +1,7 @@
 """Hands what was said to the platform and waits for what comes of it; what has a key becomes memories once."""
 
 import asyncio
+import math
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -40,7 +41,7 @@ class Sending:
         Whoever sends the same again under its key then learns what became of it, or sends it where nothing did.
         """
         if key is None:
-            return await self._outcome(await self._hand_over(told, {}))
+            return await self._outcome(await self._hand_over(told, {}), math.inf)  # nobody could ask for it again
         earlier = await self._sent.find(told.user_id, key)
         if earlier is not None:
             found = await self._came_of(told.user_id, key, earlier)
@@ -82,7 +83,7 @@ class Sending:
 
     async def _finished(self, user_id: str, key: str, event_id: str) -> Sequence[Any]:
         try:
-            return await self._outcome(event_id)
+            return await self._outcome(event_id, self._options.event_timeout_s)
         except ExtractionFailedError:
             await self._sent.unsent(user_id, key)
             raise
@@ -97,9 +98,9 @@ class Sending:
             infer=told.infer,
         )
 
-    async def _outcome(self, event_id: str) -> Sequence[Any]:
+    async def _outcome(self, event_id: str, patience_s: float) -> Sequence[Any]:
         loop = asyncio.get_running_loop()
-        ends_at, looks = loop.time() + self._options.event_timeout_s, 0
+        ends_at, looks = loop.time() + patience_s, 0
         while True:
             status, results = await self._api.outcome(event_id)
             if status == "succeeded":
