@@ -55,6 +55,7 @@ class Caller:
     def call(self, tool: str, parameters: Parameters, credentials: Mapping[str, Any] | None) -> Answer:
         """Never raises."""
         began = time.monotonic()
+        logs.begin_run("")  # this thread has done others' calls before
         answer = self._answer(tool, parameters, credentials)
         logger.info("%s: %s after %.0f ms", tool, answer.status, 1000 * (time.monotonic() - began))
         return answer
@@ -77,6 +78,7 @@ class Caller:
     def validate(self, credentials: Mapping[str, Any] | None) -> str | None:
         """What is wrong with them, with the mode that they choose; None where nothing is."""
         mode = "memory"
+        logs.begin_run("")
         try:
             settings = settings_of(credentials)
             mode = f"{settings.mode} mode"

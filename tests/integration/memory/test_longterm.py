@@ -29,6 +29,7 @@ from xiaozhi_server.core.providers.memory.mem0ai.longterm.door import on_postgre
 from xiaozhi_server.core.providers.memory.mem0ai.longterm.pool import Ceiling
 from xiaozhi_server.core.providers.memory.mem0ai.longterm.records import KeptTask
 from xiaozhi_server.core.providers.memory.mem0ai.longterm.records_pg import PostgresRecords
+from xiaozhi_server.core.providers.memory.mem0ai.longterm.run_task import TaskRun
 from xiaozhi_server.core.providers.memory.mem0ai.longterm.scan import ScanLimits
 
 
@@ -394,6 +395,33 @@ async def test_0_2_9_time_is_looked_at_before_each_user(pool: Pool, tmp_path: Pa
         ] * 2
         assert report["summary"]["skipped_users"] == 2
         assert await there.read() == set()
+
+
+async def test_0_2_9_who_waited_for_a_place_until_time_was_up_is_not_begun(
+    pool: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All had been let in while there was time; the first one is slow, and the budget is gone when it ends."""
+    begun: list[TaskRun] = []
+    begin = TaskRun.begin
+
+    async def kept(run: TaskRun) -> None:
+        begun.append(run)
+        await begin(run)
+
+    async with world(pool, tmp_path, ceiling=Ceiling(users=1)) as there:
+        monkeypatch.setattr(TaskRun, "begin", kept)
+        users = ["ann", "bob", "cy"]
+        for user in users:
+            there.says(user, LIKES)
+        there.dify.before_answer = lambda _: setattr(begun[0], "_due_at", 0.0)
+        task = await there.longterm.start(there.request(*users))
+        status = await there.done(task["task_id"])
+        told = {one["user_id"]: (one["status"], one.get("reason")) for one in status["final_report"]["per_user"]}
+        assert told["bob"] == told["cy"] == ("SKIPPED", "time_budget_exceeded")
+        assert told["ann"] != told["bob"]
+        assert {call.query["user"] for call in there.dify.calls} == {"ann"}
+        assert (status["processed_users"], status["skipped_users"]) == (1, 2)
+        assert await there.read("bob") == set()
 
 
 async def test_too_many_tasks_are_refused(pool: Pool, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Whatever happens, a workflow gets a status: the same ones in both modes, and never an empty success for a failure."""
 
 import asyncio
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 from psycopg import OperationalError
 from psycopg_pool import PoolTimeout, TooManyRequests
 
+from mem0_tools import logs
 from mem0_tools.background import Background
 from mem0_tools.calling import Caller, Limits
 from mem0_tools.clients import Clients
@@ -296,3 +298,74 @@ def test_credentials_that_were_replaced_leave_nothing_behind(make: Make) -> None
         credentials = {"mem0_api_key": f"m0-key-{number}"}
         assert caller.call("search_memory", PARAMETERS["search_memory"], credentials).status == "SUCCESS"
     assert caller._lanes.count() <= 1, "the last one may not have been left yet"
+
+
+class Lines(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(self.format(record))
+
+    def of(self, *words: str) -> list[str]:
+        """Which run each of these lines names, in their order."""
+        return [line.partition("]")[0].removeprefix("[req:") for line in self.lines if all(w in line for w in words)]
+
+
+@pytest.fixture
+def lines() -> Iterator[Lines]:
+    handler = Lines()
+    loggers = [logging.getLogger(name) for name in ("mem0_tools", "xiaozhi_memory")]
+    before = [(one, one.level, one.propagate) for one in loggers]
+    logs.join(handler)
+    yield handler
+    for one, level, propagate in before:
+        one.removeHandler(handler)
+        one.setLevel(level)
+        one.propagate = propagate
+
+
+@pytest.mark.parametrize("async_mode", [True, False])
+def test_every_line_of_a_call_names_its_run(make: Make, lines: Lines, async_mode: bool) -> None:
+    """Of two at once, in both packages, in what they begin beside them, and after what they raise."""
+    speaks, met = logging.getLogger("xiaozhi_memory.mem0ai.engine"), asyncio.Barrier(2)
+
+    async def beside(query: str) -> None:
+        speaks.debug("beside %s", query)
+
+    async def search(query: str, **_: Any) -> list[Any]:
+        speaks.info("begun %s", query)
+        await met.wait()
+        await asyncio.create_task(beside(query))
+        await asyncio.to_thread(speaks.warning, "in a thread %s", query)
+        await met.wait()
+        raise RuntimeError(query)
+
+    caller = make(home_of(FakeMemory(search=search)))
+    credentials = {**CREDENTIALS, "async_mode": async_mode, "log_level": "DEBUG"}
+
+    def call(name: str) -> None:
+        asked = {**PARAMETERS["search_memory"], "query": f"query-{name}", "run_id": f"run-{name}", "timeout": 20}
+        assert caller.call("search_memory", asked, credentials).status == "ERROR"
+
+    threads = [threading.Thread(target=call, args=(name,)) for name in "ab"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for name in "ab":
+        assert lines.of(f"query-{name}") == [f"run-{name}"] * 3, lines.lines
+    for told in ("search_memory failed", "search_memory: ERROR"):
+        assert sorted(lines.of(told)) == ["run-a", "run-b"], lines.lines
+
+
+@pytest.mark.parametrize("run_id", [None, "", {"no": "text"}, True])
+def test_a_call_without_a_run_does_not_go_on_with_the_one_before(make: Make, lines: Lines, run_id: Any) -> None:
+    caller = make(home_of(FakeMemory(search=_gives([]))))
+    for asked in ({"run_id": "run-1"}, {"run_id": run_id}):
+        caller.call("search_memory", {**PARAMETERS["search_memory"], **asked}, CREDENTIALS)
+    assert lines.of("search_memory: ") == ["run-1", "no-run-id"]
+    caller.call("search_memory", {**PARAMETERS["search_memory"], "run_id": "run-2"}, CREDENTIALS)
+    caller.validate({})
+    assert lines.of("do not work") == ["no-run-id"]

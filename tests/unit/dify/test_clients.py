@@ -103,6 +103,26 @@ async def test_changed_credentials_close_what_they_replace_once_nobody_uses_it()
         assert one.clients.count() == 1
 
 
+async def test_0_2_4_nothing_is_closed_under_whoever_uses_it() -> None:
+    """Nor is what was closed handed out again: whoever comes back gets a new pool."""
+    async with world(ClientOptions(most=1, replaced_after_s=0.0, close_deadline_s=0.0)) as one:
+        async with one.clients.lease(settings("old")) as held:
+            for name in ("new", "newer"):
+                one.now += 1000.0
+                async with one.clients.lease(settings(name)):
+                    one.clients._drop_replaced()  # as it is done from time to time
+            await asyncio.gather(*one.clients._closing)
+            assert one.closed == ["new"]
+            async with one.clients.lease(settings("old")) as same:
+                assert same is held
+        one.clients._drop_replaced()
+        await asyncio.gather(*one.clients._closing)
+        assert one.closed == ["new", "old"]
+        async with one.clients.lease(settings("old")) as anew:
+            assert anew is not held
+        assert one.opened == ["old", "new", "newer", "old"]
+
+
 async def test_the_newest_stays_however_long_nobody_asks() -> None:
     async with world(ClientOptions(replaced_after_s=0.02)) as one:
         async with one.clients.lease(settings("a")):
