@@ -173,3 +173,16 @@ async def test_internal_records_are_neither_counted_nor_deleted(world: World, ma
     assert (await world.tool().forget_faded(user_id="memory_extractor"))["retained_count"] == 0
     assert await world.noted("memory_extractor") == tasks
     assert await world.notes.beat(lock)
+
+
+async def test_a_preview_counts_the_locks_that_would_go(world: World) -> None:
+    held = await world.lock(APP, 600)
+    await world.lock("another", 0)
+    before = await world.noted()
+    shown = await world.tool().forget_faded(user_id="ann", dry_run=True)
+    assert shown["locks_cleaned"] == 1
+    assert await world.noted() == before
+    done = await world.tool().forget_faded(user_id="ann")
+    assert done["locks_cleaned"] == 1
+    assert (await world.tool().forget_faded(user_id="ann", dry_run=True))["locks_cleaned"] == 0
+    assert await world.notes.beat(held)

@@ -120,7 +120,7 @@ async def test_a_lock_whose_time_is_over_is_free(records: Records) -> None:
         await records.move(old, VALUE)
     await records.release(old)  # not the other one's
     await records.move(new, VALUE)
-    assert await records.drop_old_locks("ann") == 0
+    assert await records.old_locks("ann") == await records.drop_old_locks("ann") == 0
 
 
 async def test_old_locks_and_checkpoints_can_be_dropped(records: Records) -> None:
@@ -131,8 +131,10 @@ async def test_old_locks_and_checkpoints_can_be_dropped(records: Records) -> Non
     assert await records.checkpoint("ann") is None
     await records.release(lock)
     await locked(records, ttl_s=0)
-    assert await records.drop_old_locks("ann", "app-2") == 0
+    assert await records.drop_old_locks("ann", "app-2") == await records.old_locks("ann", "app-2") == 0
+    assert await records.old_locks("ann", "app-1") == await records.old_locks("ann") == 1
     assert await records.drop_old_locks("ann", "app-1") == 1
+    assert await records.old_locks("ann") == 0
 
 
 async def test_a_task_grows(records: Records) -> None:

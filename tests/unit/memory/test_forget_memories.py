@@ -67,6 +67,7 @@ class Store:
 @dataclass
 class Notes:
     kept: list[KeptCheckpoint] = field(default_factory=list)
+    locks: int = 1
 
     async def checkpoints(self, user_id: str, app_id: str | None = None) -> list[KeptCheckpoint]:
         return [one for one in self.kept if app_id in (None, one.app_id)]
@@ -76,8 +77,12 @@ class Notes:
         self.kept = [one for one in self.kept if one not in gone]
         return len(gone)
 
+    async def old_locks(self, user_id: str, app_id: str | None = None) -> int:
+        return self.locks
+
     async def drop_old_locks(self, user_id: str, app_id: str | None = None) -> int:
-        return 1
+        dropped, self.locks = self.locks, 0
+        return dropped
 
 
 @pytest.fixture(params=["file", "records"])
@@ -126,7 +131,7 @@ async def test_who_goes_and_who_stays(log: Any) -> None:
     shown = await tool(store, log).forget_faded(user_id="ann", app_id="app", dry_run=True)
     (would,) = shown.pop("would_delete")
     assert shown == {
-        "deleted_count": 1, "retained_count": 5, "checkpoints_cleaned": 0, "locks_cleaned": 0, "dry_run": True,
+        "deleted_count": 1, "retained_count": 5, "checkpoints_cleaned": 0, "locks_cleaned": 1, "dry_run": True,
         "recently_recalled": 1,
     }  # fmt: skip
     assert (would["id"], would["memory"]) == (str(UUID(int=1)), "Number 1.")

@@ -39,6 +39,8 @@ class Cleans(Protocol):
 
     async def drop_checkpoints(self, checkpoints: Sequence[KeptCheckpoint]) -> int: ...
 
+    async def old_locks(self, user_id: str, app_id: str | None = None) -> int: ...
+
     async def drop_old_locks(self, user_id: str, app_id: str | None = None) -> int: ...
 
 
@@ -106,9 +108,10 @@ class ForgetMemories:
         return len(old) if dry_run or not old else await self._records.drop_checkpoints(old)
 
     async def _clean_locks(self, scope: Scope, *, dry_run: bool) -> int:
-        if self._records is None or dry_run:
+        if self._records is None:
             return 0
-        return await self._records.drop_old_locks(scope.user_id, scope.agent_id)
+        clean = self._records.old_locks if dry_run else self._records.drop_old_locks
+        return await clean(scope.user_id, scope.agent_id)
 
 
 class Fading:

@@ -111,6 +111,10 @@ class Records(Protocol):
 
     async def release(self, lock: Lock) -> None: ...
 
+    async def old_locks(self, user_id: str, app_id: str | None = None) -> int:
+        """How many there are whose time is over."""
+        ...
+
     async def drop_old_locks(self, user_id: str, app_id: str | None = None) -> int:
         """Those whose time is over. Returns how many there were."""
         ...

@@ -102,6 +102,11 @@ class PostgresRecords:
         async with self._connection() as connection:
             await _changed(connection, "extraction_lock_release", **_own(lock))
 
+    async def old_locks(self, user_id: str, app_id: str | None = None) -> int:
+        async with self._connection() as connection:
+            (row,) = await _rows(connection, "extraction_lock_old", user_id=user_id, app_id=app_id, silent_s=SILENT_S)
+            return int(row["count"])
+
     async def drop_old_locks(self, user_id: str, app_id: str | None = None) -> int:
         async with self._connection() as connection:
             which = {"user_id": user_id, "app_id": app_id, "silent_s": SILENT_S}

@@ -130,10 +130,16 @@ class StoreRecords:
         known = await self._found(Scope(lock.user_id, lock.app_id), LOCK)
         await self._store.delete([record for record in known if str(record.id) == lock.id])
 
+    async def old_locks(self, user_id: str, app_id: str | None = None) -> int:
+        return len(await self._over(user_id, app_id))
+
     async def drop_old_locks(self, user_id: str, app_id: str | None = None) -> int:
-        old = [one for one in await self._found(Scope(user_id, app_id), LOCK) if _is_over(one, datetime.now(UTC))]
+        old = await self._over(user_id, app_id)
         await self._store.delete(old)
         return len(old)
+
+    async def _over(self, user_id: str, app_id: str | None) -> list[StoredMemory]:
+        return [one for one in await self._found(Scope(user_id, app_id), LOCK) if _is_over(one, datetime.now(UTC))]
 
     async def put_task(self, task: KeptTask) -> None:
         marks = {"task_id": task.id}
