@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
+from . import logs
 from .credentials import Settings
 from .heartbeat import beating
 from .memory import Home
@@ -91,13 +92,13 @@ class Clients:
 
     def _begin(self, settings: Settings) -> _Client:
         now = self._clock()
-        opening = asyncio.create_task(self._open(settings), name="mem0-open")
+        opening = asyncio.create_task(self._open(settings), name="mem0-open", context=logs.of_no_run())
         client = _Client(opening, now, now)
         self._clients[settings.fingerprint] = client
-        opening.add_done_callback(lambda done: self._opened(settings, client, done))
+        opening.add_done_callback(lambda done: self._opened(settings, client, done), context=logs.of_no_run())
         self._drop_replaced()
         if self._sweeper is None:
-            self._sweeper = asyncio.create_task(self._sweep(), name="mem0-sweep")
+            self._sweeper = asyncio.create_task(self._sweep(), name="mem0-sweep", context=logs.of_no_run())
         return client
 
     async def _open(self, settings: Settings) -> Home:
@@ -137,7 +138,7 @@ class Clients:
     def _retire(self, fingerprint: str, deadline_s: float) -> None:
         """From now on nobody gets it; who has it may finish."""
         client = self._clients.pop(fingerprint)
-        task = asyncio.create_task(self._closed(client, deadline_s), name="mem0-close")
+        task = asyncio.create_task(self._closed(client, deadline_s), name="mem0-close", context=logs.of_no_run())
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 

@@ -4,7 +4,7 @@ The handler is the SDK's: whoever has it hands it in.
 """
 
 import logging
-from contextvars import ContextVar
+from contextvars import Context, ContextVar, copy_context
 
 from xiaozhi_memory import __name__ as _memory_package
 
@@ -20,6 +20,13 @@ def begin_run(given: str) -> None:
     """From here on, and in what is started from here, lines carry this id."""
     shown = "".join(one for one in given if one.isprintable())[:_LONGEST_RUN]
     run_id.set(shown or NO_RUN)
+
+
+def of_no_run() -> Context:
+    """For what a call begins and all that come share: else its lines would name that call for ever."""
+    context = copy_context()
+    context.run(run_id.set, NO_RUN)
+    return context
 
 
 def join(handler: logging.Handler) -> None:

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from mem0_tools import logs
 from mem0_tools.clients import ClientOptions, Clients
 from mem0_tools.credentials import Platform, Settings
 from mem0_tools.memory import Home
@@ -148,6 +149,29 @@ async def test_no_more_than_so_many_are_open() -> None:
 async def test_the_first_heartbeat_comes_at_once() -> None:
     async with world() as one, one.clients.lease(settings("a")):
         await until(lambda: one.beaten == ["a"])
+
+
+async def test_what_all_share_speaks_for_no_single_call() -> None:
+    """Opening, heartbeats and closing are begun by the call that comes first, and outlive it."""
+    runs: dict[str, str] = {}
+
+    async def open_home(settings: Settings) -> Home:
+        async def close(deadline_s: float) -> None:
+            runs["close"] = logs.run_id.get()
+
+        async def beat() -> None:
+            runs["beat"] = logs.run_id.get()
+
+        runs["open"] = logs.run_id.get()
+        return home_of(FakeMemory(), close=close, beats={"store": beat})
+
+    clients = Clients(open_home)
+    logs.begin_run("run-1")
+    async with clients.lease(settings("a")):
+        await until(lambda: "beat" in runs)
+    await clients.close(1.0)
+    assert (logs.run_id.get(), runs) == ("run-1", dict.fromkeys(("open", "beat", "close"), logs.NO_RUN))
+    logs.begin_run("")
 
 
 async def test_closing_waits_for_who_uses_it() -> None:
