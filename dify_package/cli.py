@@ -4,6 +4,7 @@ import argparse
 import sys
 import time
 import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from .signing import CATEGORIES, SignatureError, sign, verify
 from .validate import is_good, lines, validate
 from .variant import VARIANTS
 
-_FAILURES = (OSError, zipfile.BadZipFile, PackageTooLargeError, KeyFileError, SignatureError)
+_FAILURES = (OSError, UnicodeError, zlib.error, zipfile.BadZipFile, PackageTooLargeError, KeyFileError, SignatureError)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+import zlib
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -10,6 +11,7 @@ from typing import Any
 import yaml
 
 MAX_UNPACKED_BYTES = 52_428_800  # the daemon's limit
+_UNREADABLE = (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError, EOFError, OSError)
 
 
 class UnreadableError(Exception):
@@ -52,6 +54,8 @@ class Package:
             value = _parsed(self.text(path))
         except yaml.YAMLError as error:
             raise UnreadableError(f"{path} is no YAML: {' '.join(str(error).split())}") from None
+        except (ValueError, RecursionError) as error:  # a date that no calendar has; brackets without end
+            raise UnreadableError(f"{path} cannot be read: {error}") from None
         if not isinstance(value, Mapping):
             raise UnreadableError(f"{path} is no mapping")
         return value
@@ -78,7 +82,7 @@ def read_package(data: bytes) -> Package:
             if declared > MAX_UNPACKED_BYTES:
                 raise UnreadableError(f"{declared:,} bytes unpacked, the daemon takes {MAX_UNPACKED_BYTES:,}")
             files = {entry.filename: archive.read(entry) for entry in entries if not entry.is_dir()}
-    except (zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError, OSError) as error:
+    except _UNREADABLE as error:
         raise UnreadableError(f"this is no zip that can be read: {error}") from None
     return Package(data, tuple(entry.filename for entry in entries), files)
 

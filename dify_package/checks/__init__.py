@@ -76,4 +76,6 @@ def problems(rule: Check, package: Package) -> tuple[str, ...]:
         found.append(str(problem))
     except SyntaxError:
         found.append("the code cannot be read")
+    except (TypeError, ValueError, AttributeError, RecursionError) as error:  # a value of a kind that no check expects
+        found.append(f"something here is not what it should be ({type(error).__name__}: {error})")
     return tuple(found)

@@ -222,6 +222,24 @@ def test_a_spoiled_package_is_refused(bad: Bad) -> None:
     assert any(bad.said in problem for problem in found), found
 
 
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        with_file(MANIFEST, "created_at: 2026-13-28T00:00:00Z\n"),
+        with_file(MANIFEST, "[" * 5000),
+        _manifest("privacy", value=["PRIVACY.md"]),
+        _manifest("repo", value="http://[nowhere"),
+        _tool("identity", "name", value=["add_memory"]),
+        _tool("parameters", 0, "name", value=["user"]),
+        _tool("extra", "python", "source", value=[TOOL_CODE]),
+        with_file("pyproject.toml", "[project]\ndependencies = [{a = 1}]\n"),
+    ],
+)
+def test_whatever_stands_there_is_a_finding_and_no_crash(spoil: Spoil) -> None:
+    package = spoiled(spoil)
+    assert any(problems(rule, package) for rule in CHECKS.values())
+
+
 def test_every_check_has_refused_something() -> None:
     by_hand = {"zip: order and bytes are fixed"}  # below: it takes a zip that our packing cannot make
     assert {bad.check for bad in BAD} | by_hand == set(CHECKS)
@@ -244,6 +262,13 @@ class TestZip:
             (finding,) = validate(tmp_path / "x.difypkg")
             assert not is_good([finding])
             assert "no zip" in finding.problems[0]
+
+    def test_a_file_that_cannot_be_unpacked(self, tmp_path: Path) -> None:
+        data = bytearray(packed({"a": bytes(range(256)) * 9}))
+        data[31:91] = b"\xff" * 60
+        (tmp_path / "x.difypkg").write_bytes(data)
+        (finding,) = validate(tmp_path / "x.difypkg")
+        assert "no zip" in finding.problems[0]
 
     def test_a_bomb_is_not_unpacked(self) -> None:
         with pytest.raises(UnreadableError, match="bytes unpacked"):
