@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import sqlite3
+import uuid
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -46,6 +47,7 @@ from xiaozhi_server.core.providers.memory.mem0ai.accepting.postgres import Postg
 from xiaozhi_server.core.providers.memory.mem0ai.accepting.worker import WorkOptions
 from xiaozhi_server.core.providers.memory.mem0ai.by_mem0.extract_by_mem0 import ExtractingSaver, ExtractionOptions
 from xiaozhi_server.core.providers.memory.mem0ai.by_mem0.mem0_add import ModelFailedError
+from xiaozhi_server.core.providers.memory.mem0ai.errors import InvalidTextError
 from xiaozhi_server.core.providers.memory.mem0ai.facts.learned import Learned
 from xiaozhi_server.core.providers.memory.mem0ai.message import memory_id
 from xiaozhi_server.core.providers.memory.mem0ai.saving.outbox import Batch
@@ -204,6 +206,27 @@ async def test_a_model_that_is_away_is_asked_again_before_a_text_is_kept_as_it_w
     assert (memory.text, memory.flag, extractor.asked) == ("I live in Munich.", flag, asked)
     assert await journal.dead() == []
     await engine.stop(1.0)
+
+
+async def test_a_text_that_was_given_up_does_not_come_back_behind_a_newer_one(journal: Journal) -> None:
+    one, other = str(uuid.uuid4()), str(uuid.uuid4())
+
+    def fails(accepted: Accepted) -> BaseException | None:
+        return InvalidTextError("not now") if "old" in accepted.arguments["text"] else None
+
+    doer = Recorder(fails)
+    worker = worker_of(journal, doer)
+    for id, text in ((one, "old"), (other, "an old one of another memory"), (one, "new")):
+        await worker.accept("update", "ann", {"id": id, "text": text})
+
+    async def is_done() -> bool:
+        return not await journal.waiting()
+
+    await until(is_done)
+    assert [letter.accepted.arguments["id"] for letter in await journal.dead()] == [other]
+    assert [done.arguments["text"] for done in doer.done] == ["new"]
+    assert await worker.replay() == 1
+    await worker.stop(1.0)
 
 
 async def test_what_is_broken_off_is_begun_again_at_once(journal: Journal) -> None:

@@ -78,6 +78,9 @@ class FileJournal:
             lambda: self._file.forget(scope.user_id, agent_id=scope.agent_id, run_id=scope.run_id, before=before)
         )
 
+    async def overtake(self, accepted: Accepted) -> int:
+        return await self._run(lambda: self._file.overtake(accepted))
+
     async def forget_person(self, user_id: str) -> int:
         person = checked_id("user_id", user_id)
         return await self._run(lambda: self._file.forget_person(person))

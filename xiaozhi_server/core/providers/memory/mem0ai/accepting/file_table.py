@@ -80,6 +80,12 @@ WHERE user_id = :user_id AND operation = 'add'
   AND (:run_id IS NULL OR json_extract(arguments, '$.run_id') = :run_id)
   AND (:before IS NULL OR seq < (SELECT seq FROM accepted WHERE id = :before))
 """
+_OVERTAKE = """
+DELETE FROM accepted
+WHERE user_id = ? AND operation = 'update' AND state = 'dead'
+  AND json_extract(arguments, '$.id') = ? AND json_extract(arguments, '$.metadata') IS NULL
+  AND seq < (SELECT seq FROM accepted WHERE id = ?)
+"""
 _PATIENCE_S = 5.0
 _MAGIC = b"SQLite format 3\0"
 _HEAD = struct.Struct(">16sH10xI")  # the size of a page, and how many there are
@@ -152,6 +158,10 @@ class JournalFile:
         if count and before is None:
             self._leave_no_trace()
         return count
+
+    def overtake(self, write: Accepted) -> int:
+        with self._writing() as database:
+            return database.execute(_OVERTAKE, (write.user_id, write.arguments["id"], str(write.id))).rowcount
 
     def forget_person(self, user_id: str) -> int:
         with self._writing() as database:

@@ -75,6 +75,12 @@ class Journal(Protocol):
         """
         ...
 
+    async def overtake(self, accepted: Accepted) -> int:
+        """This one gives a memory its text: what was given up before for the same text does not come back behind it.
+        Returns how many there were.
+        """
+        ...
+
     async def forget_person(self, user_id: str) -> int:
         """Nothing of theirs stays, whatever it is. Returns how many writes there were."""
         ...

@@ -94,6 +94,10 @@ class PostgresJournal:
                 connection, scope.user_id, agent_id=scope.agent_id, run_id=scope.run_id, before=before
             )
 
+    async def overtake(self, accepted: Accepted) -> int:
+        async with self._connection() as connection:
+            return await table.overtake(connection, accepted)
+
     async def forget_person(self, user_id: str) -> int:
         """The engine's `forget_person` does it too."""
         async with self._connection() as connection:

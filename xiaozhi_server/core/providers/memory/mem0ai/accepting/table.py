@@ -89,6 +89,12 @@ async def forget(
     return (await connection.execute(statement("accepted_forget"), scope)).rowcount
 
 
+async def overtake(connection: Connection, write: Accepted) -> int:
+    """Older texts for the same memory that were given up."""
+    same = {"user_id": write.user_id, "id": write.id, "memory_id": write.arguments["id"]}
+    return (await connection.execute(statement("accepted_overtake"), same)).rowcount
+
+
 async def forget_person(connection: Connection, user_id: str) -> int:
     return (await connection.execute(_FORGET_PERSON, {"user_id": user_id})).rowcount
 

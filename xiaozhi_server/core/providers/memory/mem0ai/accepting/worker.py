@@ -154,6 +154,8 @@ class Worker:
             # What was given up before must not come back behind it; everything else was done before.
             scope = {name: accepted.arguments.get(name) for name in ("agent_id", "run_id")}
             await self.journal.forget(accepted.user_id, before=accepted.id, **scope)
+        if accepted.operation == "update" and "text" in accepted.arguments:
+            await self.journal.overtake(accepted)
         within = _Told(self.journal.within(accepted))
         await self._doer.perform(accepted, within.settle)
         if not within.was_settled:
