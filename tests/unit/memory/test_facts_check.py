@@ -113,10 +113,29 @@ def test_how_somebody_wants_to_be_treated_is_one(wish: str) -> None:
         ("我喜欢喝茶。", "喜歡喝茶。", ""),
         ("我的手机是 iPhone，我在用 WhatsApp。", "Has an iPhone and WhatsApp.", ""),
         ("お茶が好きです。", "お茶が好き。", ""),
+        ("我在Microsoft工作。", "Works at Microsoft.", "foreign"),
+        ("我喜欢喝Starbucks的咖啡。", "Likes Starbucks coffee.", "foreign"),
+        ("我家的wifi密码是 Sunshine 2020。", "WiFi password is Sunshine 2020.", "foreign"),
+        ("My name is 李雷, hello.", "名字叫李雷。", "foreign"),
+        ("我在Microsoft工作。", "在 Microsoft 工作。", ""),
+        ("我最喜欢的歌是 Hotel California。", "最爱 Hotel California。", ""),
+        ("My favourite dish is 麻婆豆腐.", "Likes 麻婆豆腐.", ""),
+        ("我喜欢咖啡。I also like tea.", "Likes tea.", ""),
     ],
 )
 def test_a_fact_stays_in_the_script_of_the_talk(said: str, fact: str, expected: str) -> None:
     assert flag(fact, request(said)) == expected
+
+
+def test_whoever_speaks_two_languages_is_kept_in_each() -> None:
+    asked = request("我在Microsoft工作。", "真好！", "I moved to Berlin.")
+    for text, sources, expected in (
+        ("Lives in Berlin.", (3,), ""),
+        ("Lives in Berlin.", (), ""),
+        ("Works at Microsoft.", (1,), "foreign"),
+    ):
+        (checked,) = check(Answer((Told(text, sources=sources),)), asked).facts
+        assert checked.flag == expected
 
 
 def test_the_talk_is_kept_where_the_facts_do_not_hold_it() -> None:

@@ -11,7 +11,7 @@ from ..recall.traits import is_question
 from ..recall.words import words_of
 from .answer import LONGEST_FACT, Answer, Told
 from .marks import marks_of
-from .request import Request
+from .request import Line, Request
 from .scripts import main_script, scripts_of
 from .sentences import sentences_of
 from .thing import SELF, key_of
@@ -111,20 +111,36 @@ class _Talk:
         told = sum(len(sentences_of(line.message.content)) for line in lines) if lines else self.sentences
         return 1 + _FACTS_OF_A_SENTENCE * told
 
+    def _lines(self, fact: Told) -> list[Line]:
+        """Where the model says that it comes from."""
+        return [self._request.lines[number - 1] for number in fact.sources if 0 < number <= len(self._request.lines)]
+
     def flag_of(self, fact: Told) -> str:
         if is_order(fact.text):
             return INSTRUCTION
-        script = main_script(fact.text)
-        if script and self._scripts and script not in self._scripts:
+        if self._is_translated(fact):
             return FOREIGN
         return "" if self._is_founded(fact.text) else UNFOUNDED
 
     def echoes(self, fact: Told) -> bool:
         """Only the assistant said it, and that was what it had been reminded of."""
-        lines = [self._request.lines[number - 1] for number in fact.sources if 0 < number <= len(self._request.lines)]
+        lines = self._lines(fact)
         by_assistant = all(line.message.role == "assistant" for line in lines) if lines else fact.by == "assistant"
         words = marks_of(fact.text).words
         return by_assistant and any(len(words & known) >= _ECHOED * len(words) for known in self._known if words)
+
+    def _is_translated(self, fact: Told) -> bool:
+        """Into a script of which the talk has nothing, or some names at most."""
+        script = main_script(fact.text)
+        if not script or not self._scripts:
+            return False
+        if script not in self._scripts:
+            return True
+        texts = [line.message.content for line in self._lines(fact)] or self._texts
+        if any(main_script(text) == script for text in texts):
+            return False
+        said = frozenset(word for text in texts for word in marks_of(text).specific)
+        return any(main_script(word) == script for word in marks_of(fact.text).specific - said)
 
     def _is_founded(self, text: str) -> bool:
         """A word in common, or a name; but not where all that is named or counted comes from nowhere."""
