@@ -4,6 +4,9 @@ Their talks (see extraction_sets.py) are saved as a server saves them, by a mode
 memory is asked. The model is the stand-in, which errs on purpose in a part of its answers; with `--url` and `--model`
 it is any that speaks like OpenAI's. The embedder is the embedded one: it knows English, so that Chinese is found by its
 words alone, as in a fresh installation.
+
+`OPENAI_BASE_URL`, `OPENAI_MODEL` and `OPENAI_API_KEY` say the same as the options, so that `make bench-memory` measures
+a real model too.
 """
 
 import argparse
@@ -247,17 +250,29 @@ def _rate(rate: Rate) -> str:
     return f"{rate.precision:.2f} / {rate.recall:.2f} ({rate.wanted})"
 
 
-def main() -> int:
+def options_of(arguments: Sequence[str] | None, environment: Mapping[str, str]) -> argparse.Namespace:
+    """An empty variable is none."""
     parser = argparse.ArgumentParser(prog="python -m bench.extraction", description=__doc__)
     parser.add_argument("--seed", type=int, default=SEED, help="of the sets and of the stand-in's errors")
     parser.add_argument("--erring", type=float, default=ERRING, help="share of the stand-in's answers (%(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
     parser.add_argument("--misses", action="store_true", help="tell what went wrong in the tuned half")
-    parser.add_argument("--url", help="ask this model instead, such as https://api.openai.com/v1")
-    parser.add_argument("--model", default="gpt-4o-mini")
-    parser.add_argument("--key", default=os.environ.get("OPENAI_API_KEY", ""), help="default: OPENAI_API_KEY")
-    options = parser.parse_args()
-    model = Model(options.url, options.model, options.key) if options.url else None
+    url, name, key = (environment.get(f"OPENAI_{what}", "") for what in ("BASE_URL", "MODEL", "API_KEY"))
+    parser.add_argument("--url", default=url, help="ask this model instead, such as https://api.openai.com/v1")
+    parser.add_argument("--model", default=name or "gpt-4.1-mini", help="default: OPENAI_MODEL, else gpt-4.1-mini")
+    parser.add_argument("--key", default=key, help="default: OPENAI_API_KEY")
+    return parser.parse_args(arguments)
+
+
+def model_of(options: argparse.Namespace) -> Model | None:
+    """None for the stand-in."""
+    return Model(options.url, options.model, options.key or "none") if options.url else None
+
+
+def main() -> int:
+    options = options_of(None, os.environ)
+    model = model_of(options)
+    print(f"  asking {model.name if model else 'the stand-in'}", file=sys.stderr, flush=True)
     told = households(options.seed, datetime.now(UTC))
     report = asyncio.run(measure(told, model, erring=options.erring, seed=options.seed))
     print(table(report))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.extraction import Model, Report, measured, table
+from bench.extraction import Model, Report, measured, model_of, options_of, table
 from bench.extraction_judge import Judged
 from bench.extraction_sets import HALVES, LANGUAGES, households
 from firmware_sim.cloud import StandInCloud
@@ -66,3 +66,24 @@ def test_the_sets_are_large_enough_and_their_halves_differ(language: str) -> Non
     assert len(halves[0]) == len(halves[1]) > 0
     assert not {talk for talks in halves[0] for talk in talks} & {talk for talks in halves[1] for talk in talks}
     assert told == households(1, NOW)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "expected"),
+    [
+        ([], {}, None),
+        ([], {"OPENAI_API_KEY": "a key"}, None),
+        ([], {"OPENAI_BASE_URL": "", "OPENAI_MODEL": "any"}, None),
+        ([], {"OPENAI_BASE_URL": "http://here/v1"}, Model("http://here/v1", "gpt-4.1-mini", "none")),
+        (
+            [],
+            {"OPENAI_BASE_URL": "http://here/v1", "OPENAI_MODEL": "any", "OPENAI_API_KEY": "a key"},
+            Model("http://here/v1", "any", "a key"),
+        ),
+        (["--url", "http://x/v1"], {"OPENAI_BASE_URL": "http://y/v1"}, Model("http://x/v1", "gpt-4.1-mini", "none")),
+    ],
+)  # fmt: skip
+def test_the_same_command_asks_any_model(
+    arguments: list[str], environment: dict[str, str], expected: Model | None
+) -> None:
+    assert model_of(options_of(arguments, environment)) == expected
