@@ -96,6 +96,15 @@ def test_a_context_that_holds_nothing_is_an_error() -> None:
         Room(800, Wishes())
 
 
+def test_wishes_that_are_shown_in_part_are_known_to_be() -> None:
+    assert not Room(4000, Wishes("Hobbies.", ("health",))).is_shortened
+    for wishes in (Wishes("Hobbies. " * 500), Wishes("", tuple(f"category {number}" for number in range(500)))):
+        room = Room(4000, wishes)
+        assert room.is_shortened
+        assert wishes.instruction.startswith(room.wishes.instruction)
+        assert wishes.categories[: len(room.wishes.categories)] == room.wishes.categories
+
+
 def test_sentences_stay_whole_where_they_fit() -> None:
     text = "I like tea. 我喜欢茶。Really?! Yes.\nAnd a line without an end"
     assert [one.strip() for one in sentences_of(text)] == [

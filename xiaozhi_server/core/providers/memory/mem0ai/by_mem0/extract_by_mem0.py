@@ -29,6 +29,7 @@ from ..saving.outbox import Batch
 from ..saving.saver import BatchPolicy, Search
 from ..saving.verbatim import VerbatimSaver, rows_of
 from ..scope import Scope
+from ..wishes import Wishes
 from .beside import Known
 from .bridge import Mem0Bridge
 from .mem0_add import Added, ModelFailedError, PortEmbedding, TooLongError, add_by_mem0
@@ -101,6 +102,7 @@ class Mem0Extractor:
         self._options = options
         self._observer = observer
         self._search: Search | None = None
+        self._told: dict[str, Wishes] = {}  # by agent: what it wants and is not shown in full
 
     def search_by(self, search: Search) -> None:
         self._search = search
@@ -114,7 +116,7 @@ class Mem0Extractor:
         left = [Line(source, message) for source, message in enumerate(learner.messages)]
         facts = repaired = 0
         while left:
-            room = _room(tokens, batch)
+            room = self._room(tokens, batch)
             lines, rest = room.first(left)
             memories = await known.memories(lines, learner.new)
             request = room.request(lines, memories, known.things(lines, memories))
@@ -133,6 +135,22 @@ class Mem0Extractor:
         learned = learner.learned()
         self._observer.facts_made(learned.counts() | {"repaired": repaired})
         return learned
+
+    def _room(self, tokens: int, batch: Batch) -> Room:
+        agent_id, wishes = batch[-1].agent_id, batch[-1].wishes
+        try:
+            room = Room(tokens, wishes)
+        except NoRoomError:
+            raise ModelFailedError("the model's context does not hold the instruction and a sentence") from None
+        if room.is_shortened and self._told.get(agent_id) != wishes:
+            self._told[agent_id] = wishes
+            logger.warning(
+                "memory: the instruction and categories of agent %s are too long for a context of %d tokens: the model"
+                " is shown their beginning (see context_tokens)",
+                agent_id or "-",
+                self._options.context_tokens,
+            )
+        return room
 
     async def _known_to(self, batch: Batch) -> "_Known":
         assert self._search is not None
@@ -282,10 +300,3 @@ async def facts_alone(extractor: Extractor, batch: Batch) -> Learned:
     if not learned.is_whole and len(batch) > 1:
         raise ModelFailedError("what the model found is not all")
     return learned
-
-
-def _room(tokens: int, batch: Batch) -> Room:
-    try:
-        return Room(tokens, batch[-1].wishes)
-    except NoRoomError:
-        raise ModelFailedError("the model's context does not hold the instruction and a sentence") from None

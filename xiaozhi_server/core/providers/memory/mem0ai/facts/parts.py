@@ -31,6 +31,7 @@ class Room:
 
     def __init__(self, tokens: int, wishes: Wishes) -> None:
         self.wishes = _shortened(wishes, int(tokens * _SHARE_OF_WISHES))
+        self.is_shortened = self.wishes != wishes
         self._zone: tzinfo = zone_of(wishes)
         self._left = tokens - frame_tokens(self.wishes)
         if self._left < _FEWEST_TOKENS + _LINE_TOKENS:
