@@ -43,8 +43,10 @@ async def _pin(command: Command) -> None:
     known = {memory.id: memory for memory in memories if memory is not None}
     changing = [memory for memory in known.values() if memory.pinned == chosen.off]
     if not chosen.dry_run:
-        for memory in changing:
+        tell = progress(len(changing))
+        for number, memory in enumerate(changing, start=1):
             await command.engine.pin(memory.id, user_id=owner, pinned=not chosen.off)
+            tell(number)
     done = "unpinned" if chosen.off else "pinned"
     if chosen.json:
         print_json({done: len(changing), "dry_run": chosen.dry_run, "ids": [memory.id for memory in changing]})

@@ -183,10 +183,13 @@ async def _forget(command: Command) -> None:
     total = sum(sum(counts.values()) for counts in there)
     names = ", ".join(map(shown, owners))
     confirm(command, f"Forget {names}, all {total} rows, for ever?")
-    removed, left = [], []
+    tell = progress(total)
+    removed: list[Mapping[str, int]] = []
+    left: list[Place] = []
     for owner in owners:
         texts = await _texts_of(command, owner)
         removed.append(await _forget_one(command, owner))
+        tell(sum(sum(counts.values()) for counts in removed))
         left += await _left(command, owner, texts)
     _tell_forgotten(command, owners, removed, persons, left)
     if left:

@@ -72,7 +72,9 @@ async def test_pinned_memories_stay(command: Commands, engine: MemoryEngine) -> 
     unknown = await command("pin", bus, "nothing")
     assert (unknown.code, unknown.complaints) == (1, "nothing: this owner has no memory with that id\n")
     assert [memory.pinned for memory in await engine.get_all(user_id="ann")] == [False, False]
-    assert (await command("pin", bus, bus)).out.endswith("1 pinned\n")
+    pinned = await command("pin", bus, bus)
+    assert pinned.out.endswith("1 pinned\n")
+    assert pinned.complaints == "1 of 1\n"
     assert (await command("pin", bus, "--json")).json == {"pinned": 0, "dry_run": False, "ids": []}
     assert (await command("prune", "--yes")).out == "1 deleted (1 faded), 1 stay\n"
     assert await engine.get(train, user_id="ann") is None

@@ -131,7 +131,10 @@ async def test_a_person_is_forgotten_with_their_dialogue(
         assert present["persons_left"] == [f"{OWNER}/person:anna"]
         assert len(spool.waiting()) == 1
 
-        done = (await command("forget", "--user", OWNER, "--household", "--yes", "--json")).json
+        forgot = await command("forget", "--user", OWNER, "--household", "--yes", "--json")
+        done, told_of = json.loads(forgot.out), [line.split(" of ") for line in forgot.complaints.splitlines()]
+        total = sum(sum(counts.values()) for counts in done["removed"].values())
+        assert [int(count) for count, _ in told_of] == [sum(done["removed"][OWNER].values()), total]
         assert set(done["removed"]) == {OWNER, f"{OWNER}/person:anna"}
         assert done["removed"][OWNER] == present["present"][OWNER]
         assert (done["removed"][OWNER]["message"], done["removed"][OWNER]["waiting on disk"]) == (1, 1)
