@@ -210,6 +210,7 @@ def figures(judged: Judged) -> dict[str, Any]:
         "lost": judged.lost,
         "suspect": judged.suspect,
         "superseded recalled as current": judged.over_as_current,
+        "not understood to be superseded, recalled as current": judged.missed_as_current,
         "current found": _share(judged.current_found, judged.asked),
         "past found": _share(judged.past_found, judged.asked),
         "past found by its month": _share(judged.dated_found, judged.asked),
@@ -220,7 +221,8 @@ def _share(part: int, whole: int) -> float:
     return part / whole if whole else 1.0
 
 
-_COLUMNS = ("", "superseded", "merged", "related", "told, lost", "suspect", "over as current", "now", "before", "month")
+_ASKED = ("over as current", "missed as current", "now", "before", "month")
+_COLUMNS = ("", "superseded", "merged", "related", "told, lost", "suspect", *_ASKED)
 
 
 def table(report: Report) -> str:
@@ -242,6 +244,7 @@ def _cells(judged: Judged) -> tuple[str, ...]:
         f"{judged.told}, {judged.lost}",
         str(judged.suspect),
         str(judged.over_as_current),
+        str(judged.missed_as_current),
         *(f"{_share(found, judged.asked):.2f}" for found in asked),
     )
 

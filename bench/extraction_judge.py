@@ -68,6 +68,7 @@ class Judged:
     asked: int = 0
     current_found: int = 0
     over_as_current: int = 0
+    missed_as_current: int = 0  # old facts whose end was not understood
     past_found: int = 0
     dated_found: int = 0
     missed: list[str] = field(default_factory=list)
@@ -77,6 +78,7 @@ class Judged:
             getattr(self, rate).add(getattr(other, rate))
         for count in ("told", "lost", "suspect", "asked", "current_found", "over_as_current", "past_found"):
             setattr(self, count, getattr(self, count) + getattr(other, count))
+        self.missed_as_current += other.missed_as_current
         self.dated_found += other.dated_found
         self.missed += other.missed
 
@@ -179,6 +181,7 @@ async def _judge_recall(household: Household, rows: Sequence[Row], ask: Ask, jud
         found = await ask(change.now)
         judged.over_as_current += len(over.intersection(found))
         if not _is_superseded(change, rows):
+            judged.missed_as_current += any(row.id in found for row in rows if row.says(change.before))
             continue
         judged.asked += 1
         old, new = ({row.id for row in rows if row.says(one)} for one in (change.before, change.after))

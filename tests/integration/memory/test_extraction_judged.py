@@ -28,6 +28,7 @@ def check_never(part: Judged) -> None:
     assert part.merged.precision >= 0.9
     assert part.lost == 0
     assert part.over_as_current == 0
+    assert part.missed_as_current <= part.superseded.wanted - part.superseded.right
 
 
 async def test_a_model_that_does_its_best(database_dsn: str, tmp_path: Path) -> None:
