@@ -1,12 +1,14 @@
 """A small part of the judged talks (see bench/extraction.py), saved by a model that errs on purpose."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
 from bench.extraction import Model, Report, measured, model_of, options_of, table
-from bench.extraction_judge import Judged
+from bench.extraction_judge import Judged, Row, _judge_recall
 from bench.extraction_sets import HALVES, LANGUAGES, households
 from firmware_sim.cloud import StandInCloud
 from firmware_sim.cloud.extraction import Erring
@@ -54,6 +56,23 @@ async def test_a_model_that_errs_in_every_way(database_dsn: str, tmp_path: Path)
     assert part.superseded.recall >= 0.4
     assert part.suspect > 0
     assert report.cost.calls > report.cost.talks
+
+
+async def test_an_old_fact_that_is_taken_for_a_present_one_is_counted() -> None:
+    (told, *_) = households(7, NOW, count=1)
+    change = told.changes[0]
+    for is_over, expected in ((False, (1, 0)), (True, (0, 1))):
+        rows = [
+            Row(UUID(int=0), f"talk {change.before.talk}", change.before.text, "", is_over),
+            Row(UUID(int=1), f"talk {change.after.talk}", change.after.text, "", False),
+        ]
+
+        async def ask(_: str, found: frozenset[UUID] = frozenset(row.id for row in rows)) -> frozenset[UUID]:
+            return found
+
+        part = Judged()
+        await _judge_recall(replace(told, changes=(change,)), rows, ask, part)
+        assert (part.missed_as_current, part.over_as_current) == expected
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
