@@ -27,12 +27,14 @@ def test_a_search_that_takes_too_long_ends_with_its_request(tools_on: ToolsOn, w
     assert tools.done("search_memory", query="green tea", user_id=user)
 
 
-def test_a_write_that_takes_too_long_writes_nothing(tools_on: ToolsOn, world: World, user: str) -> None:
+def test_a_write_that_takes_too_long_ends_with_its_request_and_writes_nothing(tools_on: ToolsOn, world: World, user: str) -> None:
     tools = tools_on("postgres")
     tools.listed(user)
     world.fails(chat={"mode": "stall"})
     reply = tools.call("add_memory", user=TEA, user_id=user, timeout=1)
     assert reply.status == "TIMEOUT", reply.json
+    eventually(lambda: world.stats()["running"].get("chat", 0) == 0)
+    assert world.stats()["left"].get("chat", 0) > 0
     world.mend()
     assert tools.listed(user) == []
 

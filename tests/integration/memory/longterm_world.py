@@ -146,4 +146,4 @@ async def world(
                 await longterm.stop(5.0)
                 await engine.stop(1.0)
                 await bridge.quiet(timeout_s=5.0)
-                llm.client.close()
+                await bridge.run(llm.client.close, timeout_s=5.0)

@@ -255,13 +255,19 @@ async def test_mem0_reports_to_nobody_and_goes_only_where_it_is_told(
     pool: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hosts: set[str] = set()
-    real = socket.getaddrinfo
+    look_up, connect = socket.getaddrinfo, socket.socket.connect
 
-    def noted(host: Any, *rest: Any, **more: Any) -> Any:
+    def looked_up(host: Any, *rest: Any, **more: Any) -> Any:
         hosts.add(host.decode() if isinstance(host, bytes) else str(host))
-        return real(host, *rest, **more)
+        return look_up(host, *rest, **more)
 
-    monkeypatch.setattr(socket, "getaddrinfo", noted)
+    def connected(self: socket.socket, address: Any) -> None:
+        if self.family != socket.AF_UNIX:
+            hosts.add(str(address[0]))
+        connect(self, address)
+
+    monkeypatch.setattr(socket, "getaddrinfo", looked_up)
+    monkeypatch.setattr(socket.socket, "connect", connected)
     monkeypatch.setenv("OPENROUTER_API_KEY", "sk-or-left-behind")
     monkeypatch.setenv("OPENROUTER_API_BASE", "http://openrouter.invalid/v1")
     monkeypatch.setenv("OPENAI_BASE_URL", "http://elsewhere.invalid/v1")

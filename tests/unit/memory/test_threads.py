@@ -6,7 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from xiaozhi_server.core.providers.memory.mem0ai.by_mem0.threads import Threads, ThreadsBusyError
+from xiaozhi_server.core.providers.memory.mem0ai.by_mem0.threads import (
+    BrokenOffError,
+    Threads,
+    ThreadsBusyError,
+    ask_loop,
+)
 
 
 @pytest.fixture
@@ -117,3 +122,78 @@ async def test_it_is_quiet_once_nothing_runs_those_left_behind_included(gate: th
     assert not await threads.quiet(timeout_s=0.02)
     gate.set()
     assert await threads.quiet(timeout_s=5)
+
+
+class Asked:
+    """What a thread asks of the loop and never gets."""
+
+    def __init__(self) -> None:
+        self.began = asyncio.Event()
+        self.ended = asyncio.Event()
+        self.times = 0
+        self.failures: list[type[Exception]] = []
+        self._loop = asyncio.get_running_loop()
+
+    async def work(self) -> None:
+        self.times += 1
+        self.began.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.ended.set()
+
+    def job(self, *, times: int = 1) -> None:
+        for _ in range(times):
+            try:
+                ask_loop(self.work(), self._loop)
+            except BrokenOffError as error:
+                self.failures.append(type(error))
+
+
+async def test_what_a_cancelled_call_asks_of_the_loop_ends_and_its_place_is_free() -> None:
+    threads, asked = Threads("test", 1), Asked()
+    task = asyncio.create_task(threads.run(asked.job, timeout_s=60))
+    await asked.began.wait()
+    task.cancel()
+    async with asyncio.timeout(5):
+        await asked.ended.wait()
+        assert await threads.run(lambda: 7, timeout_s=60) == 7
+    assert threads.left_behind == 0
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_what_a_late_call_asks_of_the_loop_ends() -> None:
+    threads, asked = Threads("test", 1), Asked()
+    with pytest.raises(TimeoutError):
+        await threads.run(asked.job, timeout_s=0.05)
+    assert await threads.quiet(timeout_s=5)
+    async with asyncio.timeout(5):
+        await asked.ended.wait()
+    assert threads.left_behind == 0
+
+
+async def test_a_call_that_nobody_waits_for_gets_nothing_more_of_the_loop() -> None:
+    threads, asked = Threads("test", 1), Asked()
+    with pytest.raises(TimeoutError):
+        await threads.run(lambda: asked.job(times=3), timeout_s=0.05)
+    assert await threads.quiet(timeout_s=5)
+    assert asked.failures == [BrokenOffError] * 3
+    assert asked.times == 1
+
+
+async def test_what_the_loop_is_asked_for_has_a_time_of_its_own() -> None:
+    threads, asked, loop = Threads("test", 1), Asked(), asyncio.get_running_loop()
+    with pytest.raises(TimeoutError):
+        await threads.run(lambda: ask_loop(asked.work(), loop, timeout_s=0.02), timeout_s=60)
+    async with asyncio.timeout(5):
+        await asked.ended.wait()
+    assert threads.left_behind == 0
+
+
+async def test_a_loop_that_has_ended_is_not_waited_for() -> None:
+    ended, asked = asyncio.new_event_loop(), Asked()
+    ended.close()
+    with pytest.raises(BrokenOffError):
+        ask_loop(asked.work(), ended)
+    assert asked.times == 0

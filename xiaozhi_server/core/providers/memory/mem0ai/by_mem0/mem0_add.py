@@ -19,6 +19,7 @@ from ..facts.answer import Answer, ModelAnswerError, as_mem0_reads, read
 from ..facts.check import Verdict, check
 from ..facts.request import Request
 from .mem0_payload import Row, row_of
+from .threads import ask_loop
 
 T = TypeVar("T")
 
@@ -85,11 +86,10 @@ class PortEmbedding:
     def embed_batch(self, texts: Sequence[str], memory_action: str | None = None) -> list[list[float]]:
         if self.failure is not None:
             raise self.failure  # mem0 would ask again for each text
-        asked = asyncio.run_coroutine_threadsafe(self._embedder.embed(texts), self._loop)
         try:
-            found: list[list[float]] = asked.result(self._timeout_s).tolist()
+            vectors = ask_loop(self._embedder.embed(texts), self._loop, timeout_s=self._timeout_s)
+            found: list[list[float]] = vectors.tolist()
         except Exception as error:
-            asked.cancel()
             self.failure = error
             raise
         return found

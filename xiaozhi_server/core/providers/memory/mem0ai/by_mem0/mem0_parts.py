@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from .faiss_files import FilesTornError, make_safe
+from .loop_http import by_loop, is_set_up
 
 OPENAI = "https://api.openai.com/v1"
 _FOLLOWS_THE_ENVIRONMENT = ("openai", "openai_structured")
@@ -135,14 +136,23 @@ def _fields(errors: list[Mapping[str, Any]]) -> str:
 
 
 def _pin(part: Part, llm: Any, timeout_s: float) -> None:
+    """The model is asked at its own address, once, for so long, and where it can be broken off."""
     client: Any = getattr(llm, "client", None)
+    asking: Any = getattr(client, "_client", None)
+    if part.provider == "ollama" and (ours := by_loop(asking)) is not None:
+        client._client = ours
+        asking.close()
     if not hasattr(client, "with_options"):
         return
+    ours = None if is_set_up(asking) else by_loop(asking)
+    pinned = client
     if part.provider in _FOLLOWS_THE_ENVIRONMENT and not any(part.config.get(name) for name in _OPENROUTER):
         from openai import OpenAI
 
-        client = _made("llm", part, lambda: OpenAI(**_addressed(part.config)))
-    llm.client = client.with_options(timeout=timeout_s, max_retries=0)
+        pinned = _made("llm", part, lambda: OpenAI(**_addressed(part.config), http_client=ours))
+    llm.client = pinned.with_options(timeout=timeout_s, max_retries=0, http_client=ours)
+    if ours is not None:
+        client.close()
 
 
 def _addressed(config: Mapping[str, Any]) -> dict[str, Any]:
