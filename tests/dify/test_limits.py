@@ -15,7 +15,7 @@ MANY = 2000
 
 
 def test_a_search_that_takes_too_long_ends_with_its_request(tools_on: ToolsOn, world: World, user: str) -> None:
-    tools = tools_on("postgres async")
+    tools = tools_on("postgres async").warm()
     tools.remember(user, TEA)
     world.fails(embeddings={"mode": "stall"})
     reply = tools.call("search_memory", query=f"tea for {user}", user_id=user, timeout="1")
@@ -27,7 +27,9 @@ def test_a_search_that_takes_too_long_ends_with_its_request(tools_on: ToolsOn, w
     assert tools.done("search_memory", query="green tea", user_id=user)
 
 
-def test_a_write_that_takes_too_long_ends_with_its_request_and_writes_nothing(tools_on: ToolsOn, world: World, user: str) -> None:
+def test_a_write_that_takes_too_long_ends_with_its_request_and_writes_nothing(
+    tools_on: ToolsOn, world: World, user: str
+) -> None:
     tools = tools_on("postgres")
     tools.listed(user)
     world.fails(chat={"mode": "stall"})
