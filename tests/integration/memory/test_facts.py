@@ -73,6 +73,52 @@ async def test_a_contradiction_ends_what_was_true_before(pool: Pool, tmp_path: P
         assert [one["text"] for one in model.asked[-1]["known"]] == ["Lives in Munich."]
 
 
+MOVED = [said("I live in Munich.", minutes_ago=60), said("Now I have moved to Berlin.")]
+
+
+async def test_what_is_told_and_ended_in_one_talk_is_no_more(pool: Pool, tmp_path: Path) -> None:
+    told = {
+        "memory": [
+            {"text": "Moved to Berlin.", "from": [2], "ends": ["lives in Munich."]},
+            {"text": "Lives in Munich.", "from": [1], "ends": ["Moved to Berlin.", "Lives in Munich.", "Nothing."]},
+        ]
+    }
+    async with world(pool, tmp_path, told) as (_, engine):
+        await tell(engine, *MOVED)
+        memories = await by_text(engine)
+        munich, berlin = memories["Lives in Munich."], memories["Moved to Berlin."]
+        assert (munich.superseded_by, munich.valid_to) == (berlin.id, MOVED[1].spoken_at)
+        assert (berlin.superseded_by, berlin.valid_from) == (None, MOVED[1].spoken_at)
+        assert await recalled(engine, "Where do I live?") == ["Moved to Berlin."]
+        assert "Lives in Munich." in await recalled(engine, "Where did I live before?")
+
+
+async def test_what_is_said_again_and_then_ended_is_no_more(pool: Pool, tmp_path: Path) -> None:
+    async with world(pool, tmp_path, fact("Lives in Munich.")) as (model, engine):
+        await tell(engine, said("I live in Munich.", minutes_ago=90))
+        model.answers = {
+            "memory": [
+                {"text": "Lives in Munich.", "same_as": 1},
+                {"text": "Moved to Berlin.", "ends": ["Lives in Munich."]},
+            ]
+        }
+        await tell(engine, *MOVED)
+        assert await recalled(engine, "Where do I live?") == ["Moved to Berlin."]
+
+
+@pytest.mark.parametrize("other", ["Likes green tea.", "Anna lives in Munich."])
+async def test_nothing_else_of_the_talk_ends_with_it(pool: Pool, tmp_path: Path, other: str) -> None:
+    told = {
+        "memory": [{"text": other, "from": [1]}, {"text": "Moved to Berlin.", "from": [2], "ends": [other]}],
+        "things": [{"name": "Anna", "kind": "person"}],
+    }
+    async with world(pool, tmp_path, told) as (_, engine):
+        talk = [said("I like green tea, and Anna lives in Munich.", minutes_ago=60), MOVED[1]]
+        await tell(engine, *talk)
+        memories = await by_text(engine)
+        assert [memory.superseded_by for memory in memories.values()] == [None, None]
+
+
 async def test_deleting_what_took_its_place_brings_it_back(pool: Pool, tmp_path: Path) -> None:
     async with world(pool, tmp_path, fact("Lives in Munich.")) as (model, engine):
         await tell(engine, said("I live in Munich.", minutes_ago=60))

@@ -14,6 +14,7 @@ from xiaozhi_server.core.providers.memory.mem0ai.facts.answer import (
 )
 
 GOOD = json.dumps({"memory": [{"text": "likes tea", "by": "user"}]})
+ENDED = ("Lives in Munich.",)
 TEA = (Told("likes tea"),)
 
 
@@ -85,6 +86,7 @@ def test_every_field_is_read_in_whatever_form_it_comes() -> None:
         "category": " home ",
         "when": "2026-11-20",
         "about": "Anna",
+        "ends": [" Lives in  Munich. ", 7],
     }
     things = [{"name": "Anna", "kind": "Person", "also": "Annie"}, "Rex", {"kind": "animal"}, 7]
     relations = [
@@ -95,7 +97,20 @@ def test_every_field_is_read_in_whatever_form_it_comes() -> None:
         [1, 2, 3],
     ]
     assert read(json.dumps({"memory": [told], "things": things, "relations": relations})) == Answer(
-        (Told("Moved to Berlin.", "user", "episodic", (1, 2), (3,), 4, "home", "2026-11-20", ("Anna",)),),
+        (
+            Told(
+                "Moved to Berlin.",
+                "user",
+                "episodic",
+                (1, 2),
+                (3,),
+                4,
+                "home",
+                "2026-11-20",
+                ("Anna",),
+                ("Lives in Munich.",),
+            ),
+        ),
         (NamedThing("Anna", "person", ("Annie",)), NamedThing("Rex")),
         (("Anna", "sister", "I"), ("Rex", "dog", "I")),
     )

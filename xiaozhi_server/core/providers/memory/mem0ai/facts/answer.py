@@ -32,7 +32,10 @@ class ModelAnswerError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A fact as the model put it. Numbers are those of the request, which may not exist."""
+    """A fact as the model put it. Numbers are those of the request, which may not exist.
+
+    `ends` holds texts of others of the same answer.
+    """
 
     text: str
     by: Role = "user"
@@ -43,6 +46,7 @@ class Told:
     category: str = ""
     when: str = ""
     about: tuple[str, ...] = ()
+    ends: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +184,7 @@ def _fact(item: Any) -> Told | None:
         _word(item.get("category")),
         _word(item.get("when")),
         _words(item.get("about")),
+        _words(item.get("ends"), LONGEST_FACT),
     )
 
 
@@ -198,13 +203,13 @@ def _number(value: Any) -> int | None:
     return int(value) if is_number and 0 <= value < 10_000 else None
 
 
-def _word(value: Any) -> str:
-    return " ".join(storable(value).split())[:_LONGEST_NAME] if isinstance(value, str) else ""
+def _word(value: Any, longest: int = _LONGEST_NAME) -> str:
+    return " ".join(storable(value).split())[:longest] if isinstance(value, str) else ""
 
 
-def _words(value: Any) -> tuple[str, ...]:
+def _words(value: Any, longest: int = _LONGEST_NAME) -> tuple[str, ...]:
     values = value if isinstance(value, list) else [value]
-    return tuple(dict.fromkeys(word for one in values[:_MOST_NAMED] if (word := _word(one))))
+    return tuple(dict.fromkeys(word for one in values[:_MOST_NAMED] if (word := _word(one, longest))))
 
 
 def _things(value: Any) -> Iterator[NamedThing]:

@@ -80,6 +80,7 @@ class Learner:
             if memory_id is not None and not checked.flag:
                 told.append((memory_id, checked.fact))
         if told:
+            self._end_told(told, part)
             self._about(told, part)
 
     def learned(self) -> Learned:
@@ -121,19 +122,28 @@ class Learner:
             self._say_again(twin, row)
             return twin.id
         self._rows.append(row)
-        for old in self._replaced_by(fact, row, part):
-            self._replaced.setdefault(old.id, Replaced(old, row.memory, _ended_at(row.memory)))
-        if any(one.by is row.memory for one in self._replaced.values()):
-            self._rows[-1] = self._since(row)
+        shown = [memory for number in fact.replaces if (memory := part.request.memory(number)) is not None]
+        self._replace(shown, fact, row, part)
         return row.memory.id
 
-    def _since(self, row: NewMemory) -> NewMemory:
+    def _end_told(self, told: Sequence[tuple[uuid.UUID, Told]], part: Part) -> None:
+        """What this same answer tells, and tells the end of."""
+        rows = {row.memory.id: row for row in self._rows}
+        memories = {one.id: one for one in (*part.request.known, *(row.memory for row in rows.values()))}
+        ids = {folded(fact.text): id for id, fact in told}
+        for id, fact in told:
+            named = [memories[ids[text]] for text in map(folded, fact.ends) if ids.get(text) in memories]
+            if named and id in rows and id not in self._replaced:
+                self._replace(named, fact, rows[id], part)
+
+    def _replace(self, named: Sequence[StoredMemory], fact: Told, row: NewMemory, part: Part) -> None:
         """What took another's place holds from then on."""
+        ended = [old for old in named if old.id not in self._replaced and self._ends(old, fact, row, part)]
+        if not ended:
+            return
         memory = replace(row.memory, valid_from=row.memory.valid_from or row.memory.created_at)
-        for id, one in self._replaced.items():
-            if one.by is row.memory:
-                self._replaced[id] = replace(one, by=memory)
-        return replace(row, memory=memory)
+        self._rows = [replace(one, memory=memory) if one.memory.id == memory.id else one for one in self._rows]
+        self._replaced |= {old.id: Replaced(old, memory, _ended_at(memory)) for old in ended}
 
     def _twin(self, fact: Told, part: Part, vector: Vectors | None) -> StoredMemory | None:
         """A known memory that says the same."""
@@ -155,19 +165,19 @@ class Learner:
         longer = adds_only_words(row.memory.text, twin.text)
         self._again.append(SaidAgain(twin, row, longer))
 
-    def _replaced_by(self, fact: Told, row: NewMemory, part: Part) -> list[StoredMemory]:
+    def _ends(self, old: StoredMemory, fact: Told, row: NewMemory, part: Part) -> bool:
         people = _people(part)
-        nearness = self._nearness(fact.text, part, row.vector)
-        shown = [memory for number in fact.replaces if (memory := part.request.memory(number)) is not None]
-        return [
-            old
-            for old in shown
-            if _may_follow(row.memory, old)
+        return (
+            _may_follow(row.memory, old)
             and not _is_past_only(fact.text, old.text)
             and about_the_same(
-                fact.text, old.text, nearness(old), people=people, shares_thing=_share_a_thing(fact, old, people)
+                fact.text,
+                old.text,
+                self._nearness(fact.text, part, row.vector)(old),
+                people=people,
+                shares_thing=_share_a_thing(fact, old, people),
             )
-        ]
+        )
 
     def _nearness(self, text: str, part: Part, vector: Vectors | None) -> Callable[[StoredMemory], float | None]:
         """How near a memory is in meaning, where the embedder understands both."""
