@@ -1,5 +1,6 @@
 #!/bin/sh
-# Fuzzes for so many seconds a target (all of them, or those that are named), then walks one random walk of its own seed.
+# Fuzzes for so many seconds a target (all of them, or those that are named), then tries new examples of the
+# property tests, and walks one random walk of its own seed.
 # What was interesting stays in tmp/fuzz; a crash is kept there too, and `python -m fuzz.NAME FILE` repeats it.
 set -eu
 python=$1
@@ -18,4 +19,6 @@ for target in "$@"; do
         exit 1
     fi
 done
+echo "the property tests, with new examples"
+"$python" -m pytest -q --hypothesis-profile=default tests/fuzz --deselect tests/fuzz/test_random_device.py
 FUZZ_SEED=$("$python" -c "import secrets; print(secrets.randbits(32))") "$python" -m pytest -q -s tests/fuzz/test_random_device.py 2>/dev/null

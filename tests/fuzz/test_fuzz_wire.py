@@ -49,6 +49,8 @@ def test_any_text_keeps_the_promise(text: str) -> None:
 
 @EXAMPLES
 @given(TYPES | JSON, FIELDS, st.booleans())
+@example("\ud800", {}, False)
+@example("listen", {"state": "detect", "text": "\ud800"}, False)
 def test_any_message_keeps_the_promise(kind: Any, fields: dict[str, Any], escaped: bool) -> None:
     keep_message_promise(json.dumps({**fields, "type": kind}, ensure_ascii=escaped))
 

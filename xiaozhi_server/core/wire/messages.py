@@ -117,7 +117,7 @@ def _load(text: str) -> dict[str, Any] | Unusable:
         return Unusable("not an object")
     if _may_be_deep(text) and _is_deep(value):
         return Unusable("nested too deep")
-    return _without_lone_surrogates(value) if "\\u" in text else value
+    return value if text.isascii() and "\\u" not in text else _without_lone_surrogates(value)
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -151,7 +151,7 @@ def _values_of(container: dict[str, Any] | list[Any]) -> Iterable[Any]:
 
 
 def _without_lone_surrogates(value: dict[str, Any]) -> dict[str, Any]:
-    """Half of an escaped surrogate pair is legal JSON, but no text: nothing behind us could encode it."""
+    """Half of a surrogate pair is legal JSON, but no text: nothing behind us could encode it."""
     try:
         json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError:
