@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -63,3 +64,20 @@ def test_a_wrong_python_is_one_line() -> None:
     assert result.stderr.splitlines() == [
         "xiaozhi-server needs Python 3.11, 3.12 or 3.13, and this is 3.9: install one of them and try again"
     ]
+
+
+def test_without_libopus_one_line_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def without(name: str) -> Callable[..., int]:
+        def serve(*_: object) -> int:
+            raise ImportError(f"{name} is missing: install it", name=name)
+
+        return serve
+
+    monkeypatch.setitem(command_line.COMMANDS, "serve", without("libopus"))
+    assert command_line.main(["serve", "--data-dir", str(tmp_path)]) == 1
+    assert capsys.readouterr().err == "libopus is missing: install it\n"
+    monkeypatch.setitem(command_line.COMMANDS, "serve", without("something"))
+    with pytest.raises(ImportError):
+        command_line.main(["serve", "--data-dir", str(tmp_path)])

@@ -77,7 +77,8 @@ class OpusEncoder:
 
     def encode(self, pcm: Samples) -> list[bytes]:
         """The packets that are complete; what is left over waits for the next call."""
-        sound = np.ascontiguousarray(np.concatenate((self._rest, pcm)) if self._rest.size else pcm)
+        # libopus reads where the address points: it must be what it is said to be.
+        sound = np.ascontiguousarray(np.concatenate((self._rest, pcm)) if self._rest.size else pcm, np.int16)
         whole = sound.size - sound.size % self._frame_samples
         begin, room = sound.ctypes.data, create_string_buffer(_LONGEST_PACKET)
         packets: list[bytes] = []

@@ -46,6 +46,7 @@ _MOST_LOOKED_FOR = 24  # sentences of one part
 _MOST_KNOWN = 40
 _NEAREST = 6
 _UNSAVED = 100
+_MOST_TOLD = 1000  # agents
 _MOST_PARTS = 4  # of a batch that one context does not hold, in the time that there is
 
 
@@ -143,6 +144,8 @@ class Mem0Extractor:
         except NoRoomError:
             raise ModelFailedError("the model's context does not hold the instruction and a sentence") from None
         if room.is_shortened and self._told.get(agent_id) != wishes:
+            if len(self._told) >= _MOST_TOLD:
+                self._told.clear()
             self._told[agent_id] = wishes
             logger.warning(
                 "memory: the instruction and categories of agent %s are too long for a context of %d tokens: the model"
