@@ -19,7 +19,7 @@ import numpy as np
 from aiohttp import web
 
 from firmware_sim.cloud.answers import Answer, answer
-from firmware_sim.cloud.extraction import Erring, Wording, is_for_memory, worded
+from firmware_sim.cloud.extraction import Erring, Wording, first_known, is_for_memory, worded
 from firmware_sim.cloud.faults import SERVICES, Extraction, Fault, Faults, Service
 from firmware_sim.cloud.form import read_form
 from firmware_sim.cloud.listening import RATE, Recogniser
@@ -240,8 +240,9 @@ class StandInCloud:
         asked = tokens_asked(body)
         if self.context_tokens is not None and asked + tokens_reserved(body) > self.context_tokens:
             return _too_long(self.context_tokens, asked, tokens_reserved(body))
-        given = answer(body.get("messages") or [], body.get("tools") or [])
-        given = replace(given, text=worded(given.text, self._wording(body, fault)))
+        messages = body.get("messages") or []
+        given = answer(messages, body.get("tools") or [])
+        given = replace(given, text=worded(given.text, self._wording(body, fault), known=first_known(messages)))
         if not body.get("stream"):
             return await self._reply(request, completion(given, asked=asked), fault)
         usage_of = asked if (body.get("stream_options") or {}).get("include_usage") else None

@@ -1,5 +1,6 @@
 """Which of the requests that a memory makes this is. The request is all that the stand-in model knows."""
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,3 +24,11 @@ def answer_for_memory(messages: Sequence[Mapping[str, Any]]) -> str | None:
     if EXTRACTOR in system:
         return facts_for_mem0(asked)
     return rating(asked) if RATER in system else None
+
+
+def first_known(messages: Sequence[Mapping[str, Any]]) -> str:
+    """The first of the memories that a request of ours shows; nothing where it shows none, or is another one."""
+    if len(messages) != 2 or not str(messages[0].get("content") or "").startswith(TASK):
+        return ""
+    known = json.loads(str(messages[1].get("content") or "{}")).get("known") or [{}]
+    return str(known[0].get("text") or "")

@@ -96,7 +96,7 @@ def _memories(
         names = [name for name, _ in reading.things]
         memory: Json = {"text": reading.text, "by": "user", "kind": reading.kind, "from": [said.message]}
         same = next((one for one in known if _is_same(reading, one)), None)
-        replaced = [one.number for one in known if contradicts(reading.claims, one.claims)]
+        replaced = [{"n": one.number, "was": one.text} for one in known if contradicts(reading.claims, one.claims)]
         if same is not None and not replaced:
             memory["same_as"] = same.number
         elif replaced:

@@ -17,6 +17,8 @@ Wording = Literal[
     "paraphrased",  # with words of its own around each fact
     "wrong_ids",  # numbers that do not exist
     "wrong_one",  # replaces what has nothing to do with it
+    "wrong_copied",  # the same in earnest: with its words beside its number
+    "slipped",  # the right words beside the wrong number
     "translated",
     "flood",  # 200 facts
     "invented",  # one that nobody said
@@ -32,8 +34,8 @@ _FLOOD = 200
 _NO_SUCH_NUMBER = 4711
 
 
-def worded(text: str, wording: Wording) -> str:
-    """The same answer as a careless model gives it, or what it says instead.
+def worded(text: str, wording: Wording, *, known: str = "") -> str:
+    """The same answer as a careless model gives it, or what it says instead. `known` is the first memory it was shown.
 
     Where something in the answer is to be wrong, an answer without memories stays as it is.
     """
@@ -46,7 +48,9 @@ def worded(text: str, wording: Wording) -> str:
         return text
     if wording == "prose":
         return "I noticed the following. " + " ".join(str(memory.get("text")) for memory in memories)
-    if memories and wording in _CONTENTS:
+    if memories and wording == "wrong_copied":
+        answer["memory"] = [*memories[:-1], _wrong_one(memories[-1], {"n": 1, "was": known})]
+    elif memories and wording in _CONTENTS:
         answer["memory"] = _CONTENTS[wording](memories)
     return json.dumps(answer, ensure_ascii=False)
 
@@ -79,9 +83,14 @@ def _wrong_ids(memory: Json) -> Json:
     return {**memory, "replaces": [_NO_SUCH_NUMBER, "x"], "from": [0, -1], "same_as": f"{_NO_SUCH_NUMBER}"}
 
 
-def _wrong_one(memory: Json) -> Json:
+def _wrong_one(memory: Json, named: int | Json = 1) -> Json:
     """The first of all that are known, if there are any."""
-    return {name: value for name, value in memory.items() if name != "same_as"} | {"replaces": [1]}
+    return {name: value for name, value in memory.items() if name != "same_as"} | {"replaces": [named]}
+
+
+def _slipped(memory: Json) -> Json:
+    slipped = [{**one, "n": one["n"] + 1} for one in memory.get("replaces", ())]
+    return memory | {"replaces": slipped}
 
 
 def _translated(memory: Json) -> Json:
@@ -117,6 +126,7 @@ _CONTENTS: Mapping[Wording, Callable[[list[Json]], list[Json]]] = {
     "paraphrased": lambda memories: [_paraphrased(memory) for memory in memories],
     "wrong_ids": lambda memories: [_wrong_ids(memories[0]), *memories[1:]],
     "wrong_one": lambda memories: [*memories[:-1], _wrong_one(memories[-1])],
+    "slipped": lambda memories: [_slipped(memory) for memory in memories],
     "translated": lambda memories: [_translated(memory) for memory in memories],
     "flood": _flooded,
     "invented": _invented,

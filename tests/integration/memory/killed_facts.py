@@ -15,7 +15,7 @@ from xiaozhi_server.core.providers.memory.base import SpokenMessage
 from xiaozhi_server.core.providers.memory.mem0ai import EngineOptions, MemoryEngine
 from xiaozhi_server.core.providers.memory.mem0ai.by_mem0.extract_by_mem0 import ExtractingSaver, ExtractionOptions
 from xiaozhi_server.core.providers.memory.mem0ai.facts import write, write_things
-from xiaozhi_server.core.providers.memory.mem0ai.facts.answer import Answer, NamedThing, Told
+from xiaozhi_server.core.providers.memory.mem0ai.facts.answer import Answer, NamedThing, Pointer, Told
 from xiaozhi_server.core.providers.memory.mem0ai.facts.check import check
 from xiaozhi_server.core.providers.memory.mem0ai.facts.learn import Learner, Part
 from xiaozhi_server.core.providers.memory.mem0ai.facts.learned import Learned
@@ -59,7 +59,9 @@ class SentenceExtractor:
         found = await self._search(message.content, Scope(batch[0].user_id, batch[0].agent_id), top_k=10)
         known = tuple(one.memory for one in found if one.memory.text != message.content)
         request = Request((Line(0, message),), known, (), Wishes())
-        fact = Told(message.content, replaces=tuple(range(1, len(known) + 1)), about=("Anna",))
+        fact = Told(
+            message.content, replaces=tuple(Pointer(number) for number in range(1, len(known) + 1)), about=("Anna",)
+        )
         answer = Answer((fact,), (NamedThing("Anna", "person"),), (("Anna", "sister", "I"),))
         (vector,) = await WordEmbedder().embed([message.content])
         learner.take(Part(request, answer, check(answer, request), {fact.text: vector}, {}))

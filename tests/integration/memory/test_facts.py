@@ -193,6 +193,19 @@ async def test_what_does_not_contradict_replaces_nothing(
         assert all(memory.superseded_by is None for memory in memories.values())
 
 
+async def test_the_words_of_what_is_replaced_count_more_than_its_number(pool: Pool, tmp_path: Path) -> None:
+    known = {"memory": [{"text": "平时戴框架眼镜。"}, {"text": "有一把吉他。"}]}
+    async with world(pool, tmp_path, known) as (model, engine):
+        await tell(engine, said("我平时戴框架眼镜，有一把吉他。", minutes_ago=60))
+        model.answers = lambda asked: fact(
+            "做了近视手术。", replaces=[{"n": number(asked, "有一把吉他。"), "was": "平时戴框架眼镜。"}]
+        )
+        await tell(engine, "我做了近视手术。")
+        memories = await by_text(engine)
+        assert memories["平时戴框架眼镜。"].superseded_by == memories["做了近视手术。"].id
+        assert memories["有一把吉他。"].superseded_by is None
+
+
 async def test_0_2_6_numbers_that_a_model_invents_are_left_out(pool: Pool, tmp_path: Path) -> None:
     async with world(pool, tmp_path, fact("Likes tea.", replaces=[0, 7, 9999], same_as=12)) as (_, engine):
         await tell(engine, "I like tea.")

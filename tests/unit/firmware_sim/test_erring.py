@@ -8,9 +8,13 @@ import pytest
 from firmware_sim.cloud.extraction import Erring, worded
 from firmware_sim.cloud.extraction.wordings import WORDINGS, Wording
 
+REPLACED = {"n": 3, "was": "Lives in Bonn."}
 GOOD = json.dumps(
     {
-        "memory": [{"text": "Lives in Munich.", "from": [1]}, {"text": "对花生过敏。", "from": [2], "same_as": 2}],
+        "memory": [
+            {"text": "Lives in Munich.", "from": [1], "replaces": [REPLACED]},
+            {"text": "对花生过敏。", "from": [2], "same_as": 2},
+        ],
         "things": [],
         "relations": [],
     },
@@ -19,7 +23,7 @@ GOOD = json.dumps(
 
 
 def memories(wording: Wording) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = json.loads(worded(GOOD, wording))["memory"]
+    found: list[dict[str, Any]] = json.loads(worded(GOOD, wording, known="Has a dog."))["memory"]
     return found
 
 
@@ -45,6 +49,8 @@ def test_wrong_contents() -> None:
     assert memories("paraphrased")[1]["text"] == "用户提到，对花生过敏。"
     assert memories("wrong_ids")[0]["replaces"] == [4711, "x"]
     assert (memories("wrong_one")[1]["replaces"], "same_as" in memories("wrong_one")[1]) == ([1], False)
+    assert memories("wrong_copied")[1]["replaces"] == [{"n": 1, "was": "Has a dog."}]
+    assert [one["replaces"] for one in memories("slipped")] == [[{"n": 4, "was": "Lives in Bonn."}], []]
     assert [one["text"].isascii() for one in memories("translated")] == [False, True]
     assert len(memories("flood")) > 200
     assert "vineyard" in memories("invented")[-1]["text"]

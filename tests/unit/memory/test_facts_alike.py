@@ -173,6 +173,34 @@ def test_a_fact_ends_nothing_about_something_or_somebody_else(new: str, old: str
     assert not about_the_same(new, old, 0.2, people=("anna",), shares_thing=False)
 
 
+@pytest.mark.parametrize(
+    ("new", "old", "near"),
+    [
+        ("换成了戴隐形眼镜。", "平时戴着厚厚的框架镜。", None),
+        ("早上改吃燕麦粥了。", "早上总是两个肉包子。", None),
+        ("Sold the Beetle.", "Drives an old Volkswagen.", 0.2),
+    ],
+)
+def test_where_the_model_has_copied_the_words_no_word_in_common_is_needed(
+    new: str, old: str, near: float | None
+) -> None:
+    assert about_the_same(new, old, near, people=(), shares_thing=False, copied=True)
+
+
+@pytest.mark.parametrize(
+    ("new", "old", "near"),
+    [
+        ("Moved to Berlin.", "Likes the colour green.", 0.2),  # both are known to be about something else
+        ("搬到柏林了。", "最喜欢的颜色是绿色。", None),
+        ("Sold the Beetle.", "Sings in a choir.", 0.05),
+        ("Moved to Berlin.", "My sister lives in Munich.", 0.6),
+        ("搬到柏林了。", "姐姐住在慕尼黑。", None),
+    ],
+)
+def test_copied_words_do_not_help_against_what_is_plain(new: str, old: str, near: float | None) -> None:
+    assert not about_the_same(new, old, near, people=(), shares_thing=False, copied=True)
+
+
 def test_a_known_person_is_not_another_one() -> None:
     people = ("安娜", "汤姆", "anna", "tom")
     assert not may_be_one("安娜喜欢喝茶。", "汤姆喜欢喝茶。", None, people=people)

@@ -8,6 +8,7 @@ from xiaozhi_server.core.providers.memory.mem0ai.facts.answer import (
     Answer,
     ModelAnswerError,
     NamedThing,
+    Pointer,
     Told,
     as_mem0_reads,
     read,
@@ -103,7 +104,7 @@ def test_every_field_is_read_in_whatever_form_it_comes() -> None:
                 "user",
                 "episodic",
                 (1, 2),
-                (3,),
+                (Pointer(3, "#3"),),
                 4,
                 "home",
                 "2026-11-20",
@@ -118,8 +119,25 @@ def test_every_field_is_read_in_whatever_form_it_comes() -> None:
 
 @pytest.mark.parametrize("value", [None, {}, [[1]], -1, 1e300, "none", float("inf"), [None], {"n": 1}])
 def test_a_number_that_is_none_is_left_out(value: object) -> None:
-    (fact,) = read(json.dumps({"memory": [{"text": "likes tea", "replaces": value, "same_as": value}]})).facts
-    assert (fact.replaces, fact.same_as) == ((), None)
+    (fact,) = read(json.dumps({"memory": [{"text": "likes tea", "from": value, "same_as": value}]})).facts
+    assert (fact.sources, fact.same_as) == ((), None)
+
+
+@pytest.mark.parametrize(
+    ("value", "pointers"),
+    [
+        ([{"n": 2, "was": "likes  tea"}], [Pointer(2, "likes tea")]),
+        ([{"n": "2", "was": None}], [Pointer(2)]),
+        ({"id": 2, "text": "likes tea"}, [Pointer(2, "likes tea")]),
+        ([{"was": "likes tea"}], [Pointer(None, "likes tea")]),
+        ([2, "3", "likes tea", 2], [Pointer(2), Pointer(3, "3"), Pointer(None, "likes tea")]),
+        ([None, {}, {"n": -1}, {"was": 7}, [[1]], 1e300, ""], []),
+        (None, []),
+    ],
+)
+def test_what_a_fact_replaces_is_named_by_number_or_words(value: object, pointers: list[Pointer]) -> None:
+    (fact,) = read(json.dumps({"memory": [{"text": "likes coffee", "replaces": value}]})).facts
+    assert list(fact.replaces) == pointers
 
 
 def test_an_empty_list_is_an_answer() -> None:

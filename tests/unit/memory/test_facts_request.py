@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from xiaozhi_server.core.providers.memory.base import SpokenMessage
 from xiaozhi_server.core.providers.memory.mem0ai.budget import tokens_in
 from xiaozhi_server.core.providers.memory.mem0ai.errors import InvalidTextError
+from xiaozhi_server.core.providers.memory.mem0ai.facts.answer import Pointer
 from xiaozhi_server.core.providers.memory.mem0ai.facts.parts import NoRoomError, Room
 from xiaozhi_server.core.providers.memory.mem0ai.facts.request import Line, Request, instruction
 from xiaozhi_server.core.providers.memory.mem0ai.facts.sentences import pieces_of, sentences_of
@@ -71,6 +72,33 @@ TEXTS = st.one_of(
     st.text(alphabet="我喜欢喝茶。", max_size=1500),
     st.integers(1, 800).map(lambda count: "Anna likes tea. " * count),
 )
+
+
+@pytest.mark.parametrize(
+    ("pointer", "found"),
+    [
+        (Pointer(2, "Drives a red Golf."), ("Drives a red Golf.", True)),
+        (Pointer(2, "drives a RED golf"), ("Drives a red Golf.", True)),
+        (Pointer(2, "a red Golf"), ("Drives a red Golf.", True)),
+        (Pointer(1, "Drives a red Golf."), ("Drives a red Golf.", True)),  # a slip of the number
+        (Pointer(None, "住在慕尼黑"), ("住在慕尼黑。", True)),
+        (Pointer(9, "住在慕尼黑"), ("住在慕尼黑。", True)),
+        (Pointer(2), ("Drives a red Golf.", False)),
+        (Pointer(2, "2"), ("Drives a red Golf.", False)),
+        (Pointer(2, "Golf"), ("Drives a red Golf.", False)),  # too little of it
+        (Pointer(2, "Drives a blue Volvo."), ("Drives a red Golf.", False)),
+        (Pointer(2, "Has a sister."), ("Drives a red Golf.", False)),  # stands twice in the list
+        (Pointer(5, "Has a sister."), ("Has a sister.", True)),
+        (Pointer(None, "Drives a blue Volvo."), None),
+        (Pointer(9), None),
+        (Pointer(0, "。"), None),
+    ],
+)
+def test_a_known_memory_is_found_by_its_words_and_its_number(pointer: Pointer, found: tuple[str, bool] | None) -> None:
+    texts = ("Likes tea.", "Drives a red Golf.", "住在慕尼黑。", "Has a sister.", "Has a sister.")
+    known = tuple(memory(text, number) for number, text in enumerate(texts))
+    pointed = Request((line("Hello.", 0),), known, (), Wishes()).pointed(pointer)
+    assert (pointed and (pointed.memory.text, pointed.copied)) == found
 
 
 @settings(deadline=None)

@@ -12,6 +12,7 @@ from .marks import Marks, marks_of
 _SAME_MEANING = 0.9  # beyond it there may be a few more words
 _SAID_SO = 0.6  # enough where the model says that both are one
 _NEAR = 0.25
+_NOT_FAR = 0.1  # enough where the model has copied the words
 _MOST_ADDED = 3
 _SUBJECT_WORDS = 2
 
@@ -46,13 +47,21 @@ def adds_only_words(longer: str, shorter: str) -> bool:
     return marks_of(longer).words > marks_of(shorter).words
 
 
-def about_the_same(new: str, old: str, near: float | None, *, people: Collection[str], shares_thing: bool) -> bool:
-    """Whether a fact can be why another one holds no more. `people` are names of persons, folded."""
+def about_the_same(
+    new: str, old: str, near: float | None, *, people: Collection[str], shares_thing: bool, copied: bool = False
+) -> bool:
+    """Whether a fact can be why another one holds no more. `people` are names of persons, folded.
+
+    `copied`: the model has told the old one's words beside its number, so that it is no slip; then it is only refused
+    where meaning, or what both are about, speaks against it.
+    """
     a, b = marks_of(new), marks_of(old)
     if _who(a, people) != _who(b, people) and not (a.persons - {"we"}):
         return False
     if shares_thing or a.specific & b.specific or a.topics & b.topics:
         return True
+    if copied:
+        return not (a.topics and b.topics) and (near is None or near >= _NOT_FAR)
     return near is not None and near >= _NEAR
 
 

@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from ..message import storable
 from . import lenient_json
@@ -22,12 +22,20 @@ _NUMBER = re.compile(r"\d{1,4}")
 _KINDS = ("semantic", "episodic", "procedural")
 _LISTED = ("memory", "memories", "facts")
 _TEXTS = ("text", "memory", "fact", "content")
+_POINTERS = ("n", "number", "id")
 
 Role = Literal["user", "assistant"]
 
 
 class ModelAnswerError(ValueError):
     """The model did not answer, or not with what it was asked for. Never quotes it."""
+
+
+class Pointer(NamedTuple):
+    """A known memory as the model names it: by its number, by words copied from it, or by both."""
+
+    number: int | None
+    words: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +49,7 @@ class Told:
     by: Role = "user"
     kind: str = ""
     sources: tuple[int, ...] = ()
-    replaces: tuple[int, ...] = ()
+    replaces: tuple[Pointer, ...] = ()
     same_as: int | None = None
     category: str = ""
     when: str = ""
@@ -179,7 +187,7 @@ def _fact(item: Any) -> Told | None:
         "assistant" if said_by == "assistant" else "user",
         kind if kind in _KINDS else "",
         _numbers(item.get("from")),
-        _numbers(item.get("replaces")),
+        _pointers(item.get("replaces")),
         next(iter(_numbers(item.get("same_as"))), None),
         _word(item.get("category")),
         _word(item.get("when")),
@@ -193,6 +201,21 @@ def _numbers(value: Any) -> tuple[int, ...]:
     values = value if isinstance(value, list) else [value]
     found = [_number(one) for one in values[:_MOST_NAMED]]
     return tuple(dict.fromkeys(number for number in found if number is not None))
+
+
+def _pointers(value: Any) -> tuple[Pointer, ...]:
+    values = value if isinstance(value, list) else [value]
+    found = [_pointer(one) for one in values[:_MOST_NAMED]]
+    return tuple(dict.fromkeys(pointer for pointer in found if pointer != Pointer(None)))
+
+
+def _pointer(value: Any) -> Pointer:
+    """A text may be a number or the words themselves."""
+    if not isinstance(value, dict):
+        return Pointer(_number(value), _word(value, LONGEST_FACT))
+    number = next((value[name] for name in _POINTERS if name in value), None)
+    words = next((value[name] for name in ("was", *_TEXTS) if isinstance(value.get(name), str)), "")
+    return Pointer(_number(number), _word(words, LONGEST_FACT))
 
 
 def _number(value: Any) -> int | None:

@@ -23,7 +23,7 @@ from .answer import Answer, NamedThing, Relation, Told
 from .check import Checked, Verdict, founded_things
 from .learned import Learned, Replaced, SaidAgain, ToldRelation
 from .marks import marks_of
-from .request import Request, zone_of
+from .request import Pointed, Request, zone_of
 from .sentences import sentences_of
 from .thing import SELF, key_of
 
@@ -122,8 +122,8 @@ class Learner:
             self._say_again(twin, row)
             return twin.id
         self._rows.append(row)
-        shown = [memory for number in fact.replaces if (memory := part.request.memory(number)) is not None]
-        self._replace(shown, fact, row, part)
+        pointed = [one for pointer in fact.replaces if (one := part.request.pointed(pointer)) is not None]
+        self._replace(pointed, fact, row, part)
         return row.memory.id
 
     def _end_told(self, told: Sequence[tuple[uuid.UUID, Told]], part: Part) -> None:
@@ -132,13 +132,15 @@ class Learner:
         memories = {one.id: one for one in (*part.request.known, *(row.memory for row in rows.values()))}
         ids = {folded(fact.text): id for id, fact in told}
         for id, fact in told:
-            named = [memories[ids[text]] for text in map(folded, fact.ends) if ids.get(text) in memories]
+            named = [Pointed(memories[ids[text]], True) for text in map(folded, fact.ends) if ids.get(text) in memories]
             if named and id in rows and id not in self._replaced:
                 self._replace(named, fact, rows[id], part)
 
-    def _replace(self, named: Sequence[StoredMemory], fact: Told, row: NewMemory, part: Part) -> None:
+    def _replace(self, named: Sequence[Pointed], fact: Told, row: NewMemory, part: Part) -> None:
         """What took another's place holds from then on."""
-        ended = [old for old in named if old.id not in self._replaced and self._ends(old, fact, row, part)]
+        ended = [
+            one.memory for one in named if one.memory.id not in self._replaced and self._ends(one, fact, row, part)
+        ]
         if not ended:
             return
         memory = replace(row.memory, valid_from=row.memory.valid_from or row.memory.created_at)
@@ -165,8 +167,8 @@ class Learner:
         longer = adds_only_words(row.memory.text, twin.text)
         self._again.append(SaidAgain(twin, row, longer))
 
-    def _ends(self, old: StoredMemory, fact: Told, row: NewMemory, part: Part) -> bool:
-        people = _people(part)
+    def _ends(self, pointed: Pointed, fact: Told, row: NewMemory, part: Part) -> bool:
+        old, people = pointed.memory, _people(part)
         return (
             _may_follow(row.memory, old)
             and not _is_past_only(fact.text, old.text)
@@ -176,6 +178,7 @@ class Learner:
                 self._nearness(fact.text, part, row.vector)(old),
                 people=people,
                 shares_thing=_share_a_thing(fact, old, people),
+                copied=pointed.copied,
             )
         )
 

@@ -6,19 +6,22 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from ...base import SpokenMessage
 from ..budget import tokens_in
+from ..recall.folding import folded
 from ..records import StoredMemory
 from ..wishes import Wishes
+from .answer import Pointer
 from .thing import KnownThing
 
 _FRAME_TOKENS = 40  # roles, braces and names around what is counted
 _ITEM_TOKENS = 12
 _DAY = "%Y-%m-%d (%A)"
 _MINUTE = "%Y-%m-%d %H:%M"
+_COPIED = 0.5  # of a text, at least
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,13 @@ class Line:
 
     source: int
     message: SpokenMessage
+
+
+class Pointed(NamedTuple):
+    """`copied`: the model knew its words too, so that this is the one that it meant."""
+
+    memory: StoredMemory
+    copied: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +54,16 @@ class Request:
     def memory(self, number: int | None) -> StoredMemory | None:
         """The known memory with this number; None where none was shown under it."""
         return self.known[number - 1] if number is not None and 0 < number <= len(self.known) else None
+
+    def pointed(self, pointer: Pointer) -> Pointed | None:
+        """Words are believed more than a number: where they stand in one memory alone, that one is meant."""
+        memory = self.memory(pointer.number)
+        if memory is not None and _copies(pointer.words, memory.text):
+            return Pointed(memory, copied=True)
+        fitting = [one for one in self.known if _copies(pointer.words, one.text)]
+        if len(fitting) == 1:
+            return Pointed(fitting[0], copied=True)
+        return None if memory is None else Pointed(memory, copied=False)
 
     def sources(self, numbers: Sequence[int]) -> list[int]:
         """The places in the batch of the messages with these numbers."""
@@ -98,6 +118,16 @@ def item_tokens(item: Mapping[str, Any]) -> int:
 
 def compact(value: Mapping[str, Any]) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _copies(words: str, text: str) -> bool:
+    """Whether the words are this text or a good part of it."""
+    copied, whole = _squeezed(words), _squeezed(text)
+    return copied in whole and 0 < _COPIED * len(whole) <= len(copied)
+
+
+def _squeezed(text: str) -> str:
+    return "".join(character for character in folded(text) if character.isalnum())
 
 
 def zone_of(wishes: Wishes) -> tzinfo:
