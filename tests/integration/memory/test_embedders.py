@@ -152,6 +152,17 @@ async def test_a_question_is_embedded_once_even_at_the_same_time() -> None:
     assert np.array_equal(first, third)
 
 
+async def test_what_was_asked_is_not_embedded_again_to_be_saved() -> None:
+    counting, plain = _Counting(), WordEmbedder()
+    kept = KeptVectors(counting)
+    await kept.embed(["who am I"])
+    texts = ["You are Ann.", "who am I", "I like tea."]
+    assert np.array_equal(await kept.embed(texts), await plain.embed(texts))
+    assert counting.asked == ["who am I", "You are Ann.", "I like tea."]
+    assert np.array_equal(await kept.embed(["who am I", "who am I"]), await plain.embed(["who am I", "who am I"]))
+    assert len(counting.asked) == 3
+
+
 async def test_a_failure_is_not_kept() -> None:
     counting = _Counting()
     kept = KeptVectors(counting)

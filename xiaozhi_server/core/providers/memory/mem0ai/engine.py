@@ -193,7 +193,7 @@ class MemoryEngine(KnowsThings):
         self._searcher = Searcher(
             self._pool, self._embedder, self._number, self._options.search, self._executor, self.forgotten
         )
-        self._saver = VerbatimSaver(self._embedder, self._number, self._executor, self._searcher.forget)
+        self._saver = VerbatimSaver(self._searcher.embedder, self._number, self._executor, self._searcher.forget)
         self._editor = Editor(self._connection, self._saver, self._number, self._searcher.forget)
         self._taker = Taker(self._pool, self._embedder, self._number, self._executor, self._searcher.forget)
         if self._adopted is not None:

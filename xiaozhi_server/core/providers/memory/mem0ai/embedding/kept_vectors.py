@@ -27,7 +27,11 @@ class _Asked:
 
 
 class KeptVectors:
-    """An embedder in front of another one, for questions. Texts to be saved come once and go past it."""
+    """An embedder in front of another one. Single texts are kept: they are questions.
+
+    Of many texts, which are to be saved, those are not computed again that somebody has just asked with: what a person
+    says is a question first and a memory soon after.
+    """
 
     def __init__(self, embedder: Embedder) -> None:
         self.name = embedder.name
@@ -39,7 +43,7 @@ class KeptVectors:
 
     async def embed(self, texts: Sequence[str]) -> Vectors:
         if len(texts) != 1 or len(texts[0]) > _LONGEST_KEPT:
-            return await self._embedder.embed(texts)
+            return await self._many(texts)
         text = texts[0]
         key = _key(text)
         vector = self._kept.get(key)
@@ -48,6 +52,14 @@ class KeptVectors:
         else:
             self._kept.move_to_end(key)
         return vector[np.newaxis]
+
+    async def _many(self, texts: Sequence[str]) -> Vectors:
+        known = [self._kept.get(_key(text)) for text in texts]
+        rest = [text for text, vector in zip(texts, known, strict=True) if vector is None]
+        if len(rest) == len(texts):
+            return await self._embedder.embed(texts)
+        new = iter(await self._embedder.embed(rest) if rest else ())
+        return np.stack([next(new) if vector is None else vector for vector in known])
 
     @contextmanager
     def begun(self, text: str) -> Iterator[Callable[[], object]]:

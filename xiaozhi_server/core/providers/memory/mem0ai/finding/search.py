@@ -78,7 +78,7 @@ class Searcher:
     ) -> None:
         self.forgotten = forgotten
         self._pool = pool
-        self._embedder = KeptVectors(embedder)
+        self.embedder = KeptVectors(embedder)
         self._options = options
         self._executor = executor
         self._floor = MeasuredFloor(embedder)
@@ -148,7 +148,7 @@ class Searcher:
     async def _searched(
         self, text: str, scope: Scope, limit: int, needed: Filter | None, wait_s: float
     ) -> list[FoundMemory]:
-        with self._embedder.begun(text) as not_this_one:  # reading an owner takes about as long
+        with self.embedder.begun(text) as not_this_one:  # reading an owner takes about as long
             index = await self._at_hand(scope.user_id)
             if index is None:
                 speakers, things, granted = await self._known(scope.user_id)
@@ -157,7 +157,7 @@ class Searcher:
             now_s = time.time()
             question = question_of(
                 text,
-                multilingual=self._embedder.multilingual,
+                multilingual=self.embedder.multilingual,
                 speakers=speakers,
                 things=things,
                 agents=_agents(scope, granted),
@@ -184,7 +184,7 @@ class Searcher:
         if not text or limit < 1:
             return []
         wait_s, now_s = vector_timeout_s or self._options.vector_timeout_s, time.time()
-        question = question_of(text, multilingual=self._embedder.multilingual, now_s=now_s)
+        question = question_of(text, multilingual=self.embedder.multilingual, now_s=now_s)
         async with asyncio.timeout(self._options.timeout_s):
             asked = await self._asked(question, ANYBODY, _needed(filters), now_s, wait_s)
             async with reading(self._pool) as connection:
@@ -266,7 +266,7 @@ class Searcher:
         """None where the embedder fails or is too slow, and words alone may do: they find most of what there is."""
         try:
             async with asyncio.timeout(timeout_s):
-                vectors = await self._embedder.embed([query])
+                vectors = await self.embedder.embed([query])
         except Exception as error:  # a provider call
             if not self._options.words_alone:
                 raise
