@@ -7,9 +7,9 @@ from typing import Any
 from uuid import UUID
 
 from ..dates import moment_of
-from ..errors import InvalidDateError, InvalidIdError
+from ..errors import InvalidDateError
 from ..longterm.checkpoint import Checkpoint, checkpoint_of
-from ..scope import checked_id
+from .foreign_row import UnfitRowError, foreign_id
 from .foreign_table import ForeignRow
 
 _UNDATED = datetime(1970, 1, 1, tzinfo=UTC)
@@ -37,9 +37,10 @@ def _checkpoint(row: ForeignRow) -> ForeignCheckpoint | None:
     if checkpoint == Checkpoint():
         return None
     try:
-        user_id = checked_id("user_id", row.payload.get("user_id"))
-        app_id = checked_id("agent_id", row.payload.get("agent_id"))
-    except InvalidIdError:
+        user_id, app_id = (foreign_id(row.payload, name) for name in ("user_id", "agent_id"))
+    except UnfitRowError:
+        return None
+    if not user_id or not app_id:
         return None
     dates = [moment for name in ("updated_at", "created_at") if (moment := _moment(row.payload.get(name))) is not None]
     return ForeignCheckpoint(row.id, user_id, app_id, checkpoint.as_json(), max(dates, default=None))

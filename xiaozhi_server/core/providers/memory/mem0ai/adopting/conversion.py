@@ -9,7 +9,7 @@ from uuid import UUID
 from ..scope import checked_id
 from .access_log import read_access_log
 from .checkpoints import read_checkpoints
-from .foreign_row import OWNERLESS, ReadRow, UnfitRowError, read_row
+from .foreign_row import OWNERLESS, ReadRow, UnfitRowError, foreign_id, read_row
 from .foreign_table import Contents, ForeignRow, ForeignTable
 from .taking import Arrival, Taker, fitting
 
@@ -120,7 +120,7 @@ class Conversion:
     async def _access_logs(self) -> None:
         async for logs in self._table.access_logs(page=_PAGE):
             for log in logs:
-                if owner := log.payload.get("user_id"):
+                if owner := _owner(log):
                     self._counts["accesses"] += await self._taker.note_accesses(owner, read_access_log(log.payload))
 
     async def _checkpoints(self) -> None:
@@ -139,3 +139,10 @@ class Conversion:
             unfit=tuple(self._unfit),
             **{name: self._counts[name] for name in counted},
         )
+
+
+def _owner(log: ForeignRow) -> str:
+    try:
+        return foreign_id(log.payload, "user_id")
+    except UnfitRowError:
+        return ""

@@ -59,8 +59,8 @@ def read_row(id: UUID, payload: object, *, now: datetime, ownerless: str | None 
     memory = StoredMemory(
         id=id,
         user_id=owner,
-        agent_id=_id(payload, "agent_id"),
-        run_id=_id(payload, "run_id"),
+        agent_id=foreign_id(payload, "agent_id"),
+        run_id=foreign_id(payload, "run_id"),
         session_id="",
         role=_role(payload),
         speaker=_text(payload, "actor_id") or None,
@@ -75,13 +75,14 @@ def read_row(id: UUID, payload: object, *, now: datetime, ownerless: str | None 
 
 
 def _owner(payload: Mapping[str, Any], ownerless: str | None) -> str:
-    owner = _id(payload, "user_id") or ownerless
+    owner = foreign_id(payload, "user_id") or ownerless
     if not owner:
         raise UnfitRowError(OWNERLESS)
     return owner
 
 
-def _id(payload: Mapping[str, Any], name: str) -> str:
+def foreign_id(payload: Mapping[str, Any], name: str) -> str:
+    """Numbers were taken for ids too. Empty where there is none, UnfitRowError where it can be none."""
     value = payload.get(name)
     if value is None or value == "":
         return ""
