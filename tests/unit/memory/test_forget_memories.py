@@ -149,6 +149,18 @@ async def test_who_goes_and_who_stays(log: Any) -> None:
     assert [one.id.int for one in store.memories] == [2, 3, 4, 6]
 
 
+async def test_what_a_killed_process_left_in_the_log_goes_next_time(log: Any) -> None:
+    store = Store([memory(1, 10), memory(2, 10)])
+    ids = [UUID(int=number) for number in (1, 2, 9)]
+    await log.note("ann", {id: [Recall(0.8, ago(3))] for id in ids})
+    await tool(store, log).forget_faded(user_id="ann", dry_run=True)
+    await tool(store, log).forget_faded(user_id="ann", app_id="app")
+    await tool(store, log, page=2).forget_faded(user_id="ann")
+    assert set(await log.read("ann")) == set(ids), "a preview, one app's memories or some of them do not tell"
+    await tool(store, log).forget_faded(user_id="ann")
+    assert set(await log.read("ann")) == set(ids[:2])
+
+
 async def test_no_more_than_a_page_is_in_hand(log: Any) -> None:
     store = Store([memory(number, 300 if number % 2 else 10) for number in range(1, 41)])
     done = await tool(store, log, page=25).forget_faded(user_id="ann")

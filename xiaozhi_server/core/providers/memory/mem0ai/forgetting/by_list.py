@@ -72,8 +72,12 @@ class PruneByList:
             if len(there) + len(gone) < self._page:
                 there = [one for one in there if one.id not in gone]
                 break
-        if gone:
-            await self._uses.drop(scope.user_id, gone)
+        is_partial = len(there) >= self._page
+        sees_all = not dry_run and scope.agent_id is None and not is_partial
+        # A process that was killed may have deleted memories and left their uses.
+        nobodys = uses.keys() - {one.id for one in there} if sees_all else set()
+        if gone | nobodys:
+            await self._uses.drop(scope.user_id, gone | nobodys)
         retained = len(there) - (len(due) if dry_run else 0)
         count = len(due) if dry_run else len(gone)
         return PruneResult(
@@ -83,7 +87,7 @@ class PruneByList:
             reasons=dict(judge.reasons),
             would_delete=tuple(judge.shown[:SHOWN_MAX]) if dry_run else (),
             recently_recalled=len(judge.spared),
-            is_partial=len(there) >= self._page,
+            is_partial=is_partial,
         )
 
     async def _delete(self, scope: Scope, due: Sequence[StoredMemory]) -> None:
