@@ -83,6 +83,9 @@ class KnowsRelations(Protocol):
 class Writes(Protocol):
     """Accepts a write durably; it is done later, also after a kill."""
 
+    @property
+    def is_busy(self) -> bool: ...
+
     async def accept(self, operation: Operation, user_id: str, arguments: Mapping[str, Any]) -> None: ...
 
     async def waiting(self) -> int: ...
@@ -137,5 +140,5 @@ class Home:
 
     @property
     def is_busy(self) -> bool:
-        """Something goes on that nobody waits for and that would be broken off."""
-        return self.longterm is not None and self.longterm.is_busy
+        """Something goes on that nobody waits for and that would be broken off, or would have to wait."""
+        return any(one is not None and one.is_busy for one in (self.longterm, self.writes))

@@ -33,6 +33,10 @@ class Writing:
         self._watching: asyncio.Task[None] | None = None
         self._worker = Worker(journal, _Traced(engine), WorkOptions(parallel=min(parallel, PARALLEL_MAX)))
 
+    @property
+    def is_busy(self) -> bool:
+        return self._worker.is_busy
+
     def start(self) -> None:
         self._worker.start()
         self._watching = asyncio.create_task(self._watch(), name="mem0-writes-watch")

@@ -197,11 +197,12 @@ class Busy:
     is_busy = True
 
 
-async def test_what_goes_on_behind_an_answer_is_not_broken_off() -> None:
+@pytest.mark.parametrize("what", ["longterm", "writes"])
+async def test_what_goes_on_behind_an_answer_is_not_broken_off(what: str) -> None:
     busy = Busy()
 
     async def open_home(settings: Settings) -> Home:
-        return home_of(FakeMemory(), longterm=busy if settings.fingerprint == "old" else None)
+        return home_of(FakeMemory(), **({what: busy} if settings.fingerprint == "old" else {}))
 
     clients = Clients(open_home, ClientOptions(most=1, replaced_after_s=0.02))
     for name in ("old", "new"):

@@ -6,6 +6,8 @@ Several processes may work off one journal where that can be shared. An owner's 
 import asyncio
 import contextlib
 import logging
+import math
+import time
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -59,6 +61,12 @@ class Worker:
         self._task: asyncio.Task[None] | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._jobs: dict[asyncio.Task[None], Accepted] = {}
+        self._again_until = -math.inf  # when what was postponed here has certainly been begun again
+
+    @property
+    def is_busy(self) -> bool:
+        """Something is being done, or comes again and would wait for the next start."""
+        return bool(self._jobs) or time.monotonic() < self._again_until
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._run(), name="memory-worker")
@@ -176,6 +184,7 @@ class Worker:
             kind,
             pause_s,
         )
+        self._again_until = max(self._again_until, time.monotonic() + pause_s + 3 * options.idle_pause_s)
         await self._tell("postponed", self.journal.postpone(accepted, pause_s=pause_s, error=kind))
 
     async def _tell(self, what: str, telling: Awaitable[None]) -> None:
