@@ -19,7 +19,7 @@ from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, median
 
 import numpy as np
 from psycopg import AsyncConnection
@@ -29,6 +29,7 @@ from bench import tool_calls
 from bench.dify_extraction import model_calls
 from bench.memory_data import Asked, Person, lookup_embedder, people
 from bench.memory_speed import Bench, Figure, Sizes, at_least, at_most, database, fill, say, table
+from bench.plugin_start import starts
 from bench.stock_mem0 import StockMem0, StockOptions, open_stock_mem0
 from xiaozhi_server.core.providers.memory.mem0ai import MemoryEngine, MiniLmEmbedder
 from xiaozhi_server.core.providers.memory.mem0ai.accepting.doing import EngineDoer
@@ -57,9 +58,10 @@ class PluginSizes:
     writes: int = 2000
     conversations: int = 120
     seconds: float = 5.0
+    starts: int = 7
 
 
-QUICK = PluginSizes(40, 300, 24, 0.5)
+QUICK = PluginSizes(40, 300, 24, 0.5, 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -366,6 +368,20 @@ async def extraction(bench: Bench, sizes: PluginSizes) -> list[Figure]:
     return figures
 
 
+# --- starting ---
+
+
+async def start(bench: Bench, sizes: PluginSizes) -> list[Figure]:
+    """How soon the built package's process is ready, in the environment that its requirements make."""
+    found = await asyncio.to_thread(starts, bench.folder, sizes.starts)
+    case = "start"
+    return [
+        at_most(case, "first heartbeat, median", median(found.seconds), "s", 3),
+        Figure(case, "first heartbeat, slowest", max(found.seconds), "s"),
+        at_most(case, "what its requirements install", found.installed_mb, "MB", 300),
+    ]
+
+
 # --- parts ---
 
 
@@ -383,6 +399,7 @@ CASES: dict[str, Callable[[Bench, PluginSizes], Awaitable[list[Figure]]]] = {
     "writes": writes,
     "tool": tool,
     "extraction": extraction,
+    "start": start,
 }
 
 

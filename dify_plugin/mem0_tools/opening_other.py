@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from xiaozhi_memory.mem0ai.accepting.file import FileJournal
-from xiaozhi_memory.mem0ai.engine import EngineOptions
 from xiaozhi_memory.mem0ai.forgetting.forget_memories import Fading, InStore
 from xiaozhi_memory.mem0ai.forgetting.use_records import UseRecords
 from xiaozhi_memory.mem0ai.longterm.door import LongTerm
@@ -18,14 +17,14 @@ from .credentials import SelfHosted, Settings
 from .extracting import Extracting, ceiling
 from .forgetting import forgets
 from .memory import Home
+from .patience import ENGINE, EXTRACTION, LIMITS, RERANK
 from .places import folder_for
-from .searching import RERANK, SEARCH
 from .writing import PARALLEL_MAX, Writing
 
 
 async def open_other(settings: Settings, home: SelfHosted) -> Home:
     folder = folder_for(settings)
-    options = PlainOptions(threads=PARALLEL_MAX, engine=EngineOptions(search=SEARCH), rerank=RERANK)
+    options = PlainOptions(threads=PARALLEL_MAX, engine=ENGINE, extraction=EXTRACTION, rerank=RERANK, limits=LIMITS)
     plain = await open_plain(_parts(home), folder, options)
     async with AsyncExitStack() as opened:
         opened.push_async_callback(plain.close, 0.0)

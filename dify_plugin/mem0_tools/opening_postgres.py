@@ -16,7 +16,7 @@ from typing import Any
 from xiaozhi_memory.mem0ai.accepting.postgres import PostgresJournal
 from xiaozhi_memory.mem0ai.adopting.conversion import AdoptionOptions
 from xiaozhi_memory.mem0ai.adopting.foreign_table import ForeignTable, NotAdoptableError
-from xiaozhi_memory.mem0ai.engine import EngineOptions, MemoryEngine
+from xiaozhi_memory.mem0ai.engine import MemoryEngine
 from xiaozhi_memory.mem0ai.longterm.door import open_long_term
 from xiaozhi_memory.mem0ai.longterm.records_pg import PostgresRecords
 from xiaozhi_memory.mem0ai.self_hosted import SelfHosted as Opened
@@ -27,8 +27,8 @@ from .credentials import SelfHosted, Settings
 from .extracting import Extracting, ceiling
 from .forgetting import forgets
 from .memory import Home
+from .patience import ENGINE, EXTRACTION, LIMITS, RERANK
 from .places import folder_for
-from .searching import RERANK, SEARCH
 from .writing import PARALLEL_MAX, Writing
 
 logger = logging.getLogger(__name__)
@@ -49,7 +49,9 @@ async def open_postgres(settings: Settings, home: SelfHosted) -> Home:
         await pool.open()
         await pool.wait(timeout=_CONNECT_TIMEOUT_S)
         adopt = await _adoption(pool, config)
-        options = SelfHostedOptions(threads=PARALLEL_MAX, engine=EngineOptions(search=SEARCH), rerank=RERANK)
+        options = SelfHostedOptions(
+            threads=PARALLEL_MAX, engine=ENGINE, extraction=EXTRACTION, rerank=RERANK, limits=LIMITS
+        )
         memory = await open_self_hosted(_parts(home, adopt), _around(settings, pool, opened), options)
         opened.push_async_callback(memory.close)
         engine = memory.engine

@@ -14,9 +14,7 @@ from .constants import MAX_REQUEST_TIMEOUT
 
 ENGINE = EngineOptions(
     database_timeout_s=MAX_REQUEST_TIMEOUT,
-    search=SearchOptions(
-        timeout_s=MAX_REQUEST_TIMEOUT, vector_timeout_s=MAX_REQUEST_TIMEOUT, words_alone=False
-    ),
+    search=SearchOptions(timeout_s=MAX_REQUEST_TIMEOUT, vector_timeout_s=MAX_REQUEST_TIMEOUT, words_alone=False),
 )
 EXTRACTION = ExtractionOptions(timeout_s=MAX_REQUEST_TIMEOUT, around_s=MAX_REQUEST_TIMEOUT)
 RERANK = RerankOptions(timeout_s=MAX_REQUEST_TIMEOUT)

@@ -11,7 +11,7 @@ from .by_mem0.ask_model import Mem0Model
 from .by_mem0.beside_file import FileBeside
 from .by_mem0.extract_by_mem0 import ExtractionOptions
 from .by_mem0.mem0_parts import ProviderConfigError
-from .by_mem0.opening import Opening, parts_of
+from .by_mem0.opening import Opening, PartLimits, parts_of
 from .by_mem0.other_store import OtherStore
 from .by_mem0.plain_engine import PlainEngine
 from .by_mem0.rerank import RerankOptions
@@ -36,6 +36,7 @@ class PlainOptions:
     engine: EngineOptions = field(default_factory=EngineOptions)
     extraction: ExtractionOptions = field(default_factory=ExtractionOptions)
     rerank: RerankOptions = field(default_factory=RerankOptions)
+    limits: PartLimits = field(default_factory=PartLimits)
     observer: MemoryObserver = field(default_factory=NoObserver)
 
 
@@ -70,7 +71,7 @@ async def open_plain(config: Mapping[str, Any], folder: Path, options: PlainOpti
         opened.callback(executor.shutdown, wait=False, cancel_futures=True)
         extraction = _fitting(chosen)
         place = _Place(executor, folder, chosen.observer)
-        opening = Opening(parts, place, extraction, chosen.rerank, opened, threads=chosen.threads)
+        opening = Opening(parts, place, extraction, chosen.rerank, opened, threads=chosen.threads, limits=chosen.limits)
         embedder = await opening.embedder()
         store = await opening.store(parts["vector_store"], embedder.dimensions)
         beside = FileBeside(folder / chosen.notes)

@@ -22,7 +22,7 @@ from .by_mem0.beside_postgres import PostgresBeside
 from .by_mem0.extract_by_mem0 import ExtractingSaver, ExtractionOptions
 from .by_mem0.mem0_parts import Part, ProviderConfigError
 from .by_mem0.mem0_register import PROVIDER
-from .by_mem0.opening import PARTS, Opening, parts_of
+from .by_mem0.opening import PARTS, Opening, PartLimits, parts_of
 from .by_mem0.other_stores import OtherStoreEngine
 from .by_mem0.rerank import Reranker, RerankOptions
 from .embedding.embed import Embedder
@@ -56,6 +56,7 @@ class SelfHostedOptions:
     engine: EngineOptions = field(default_factory=EngineOptions)
     extraction: ExtractionOptions = field(default_factory=ExtractionOptions)
     rerank: RerankOptions = field(default_factory=RerankOptions)
+    limits: PartLimits = field(default_factory=PartLimits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +130,15 @@ class _Opening(Opening):
         options: SelfHostedOptions,
         opened: AsyncExitStack,
     ) -> None:
-        super().__init__(parts, around, options.extraction, options.rerank, opened, threads=options.threads)
+        super().__init__(
+            parts,
+            around,
+            options.extraction,
+            options.rerank,
+            opened,
+            threads=options.threads,
+            limits=options.limits,
+        )
         self._adopt = adopt
         self._around = around
         self._options = options

@@ -38,7 +38,6 @@ from .threads import ThreadsBusyError
 logger = logging.getLogger(__name__)
 
 _MODEL_FAILURES = (ModelFailedError, TimeoutError, ThreadsBusyError)
-_AROUND_THE_MODEL_S = 15.0  # for finding what is known already, and for the vectors of what is new
 _ANSWER_SHARE = 0.25  # of the context, at most
 _LONGEST_ANSWER_TOKENS = 2000
 _ROOM_USED = 0.85  # tokens are estimated
@@ -55,10 +54,12 @@ class ExtractionOptions:
     """How long the model may think, and how often a batch is tried before it is kept word for word.
 
     The attempts are the outbox's: the first ones together, the later ones exchange by exchange. `context_tokens` is
-    what the model takes in and gives out in one call.
+    what the model takes in and gives out in one call. `around_s` is for finding what is known already, and for the
+    vectors of what is new.
     """
 
     timeout_s: float = 30.0
+    around_s: float = 15.0
     attempts: int = 7
     context_tokens: int = 8192
     policy: BatchPolicy = field(default_factory=BatchPolicy)
@@ -160,14 +161,16 @@ class Mem0Extractor:
         scope = Scope(batch[0].user_id, batch[0].agent_id or None)
         entries = await self._beside.waiting(scope, limit=_UNSAVED)
         things = await self._beside.things(batch[0].user_id, batch[0].agent_id)
-        return _Known(self._search, batch, {row.id for entry in entries for row in rows_of(entry)}, things)
+        unsaved = {row.id for entry in entries for row in rows_of(entry)}
+        return _Known(self._search, batch, unsaved, things, self._options.around_s)
 
     async def _ask(self, request: Request) -> Added:
-        embedder = PortEmbedding(self._embedder, asyncio.get_running_loop(), _AROUND_THE_MODEL_S)
+        options = self._options
+        embedder = PortEmbedding(self._embedder, asyncio.get_running_loop(), options.around_s)
         try:
             added = await self._bridge.run(
                 lambda: add_by_mem0(request, llm=self._llm, embedder=embedder),
-                timeout_s=self._options.timeout_s + _AROUND_THE_MODEL_S,
+                timeout_s=options.timeout_s + options.around_s,
             )
         except ModelFailedError as error:
             self._observer.model_called(error.tokens)
@@ -179,12 +182,15 @@ class Mem0Extractor:
 class _Known:
     """What is known already that a talk may be about. What only waits to be saved is not."""
 
-    def __init__(self, search: Search, batch: Batch, unsaved: set[uuid.UUID], things: list[KnownThing]) -> None:
+    def __init__(
+        self, search: Search, batch: Batch, unsaved: set[uuid.UUID], things: list[KnownThing], vector_timeout_s: float
+    ) -> None:
         self._search = search
         self._agent_id = batch[0].agent_id
         self._scope = Scope(batch[0].user_id, batch[0].agent_id or None)
         self._unsaved = unsaved
         self._things = things
+        self._vector_timeout_s = vector_timeout_s
 
     async def memories(self, lines: Sequence[Line], new: Sequence[StoredMemory]) -> list[StoredMemory]:
         """The nearest to each sentence, the best first, behind those that the same batch has just told."""
@@ -205,7 +211,7 @@ class _Known:
 
     async def _near(self, text: str) -> list[FoundMemory]:
         found = await self._search(
-            text, self._scope, top_k=_NEAREST + len(self._unsaved), vector_timeout_s=_AROUND_THE_MODEL_S
+            text, self._scope, top_k=_NEAREST + len(self._unsaved), vector_timeout_s=self._vector_timeout_s
         )
         return [one for one in found if self._is_known(one.memory)][:_NEAREST]
 
@@ -256,7 +262,7 @@ class ExtractingSaver:
 
 def policy_of(options: ExtractionOptions) -> BatchPolicy:
     """Whoever waits for the saver waits longer than the saver for the model: who gave up is then always known."""
-    return replace(options.policy, timeout_s=_MOST_PARTS * options.timeout_s + 3 * _AROUND_THE_MODEL_S)
+    return replace(options.policy, timeout_s=_MOST_PARTS * options.timeout_s + 3 * options.around_s)
 
 
 async def extracted(

@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -40,6 +41,14 @@ _OF_OUR_OPENAI = frozenset({"model", "api_key", "openai_base_url", "embedding_di
 _DEFAULT_MODEL = "text-embedding-3-small"
 
 
+@dataclass(frozen=True, slots=True)
+class PartLimits:
+    """How long one request to an OpenAI-like embedder, or to another store, may take."""
+
+    embedder_s: float = 10.0
+    store_s: float = 10.0
+
+
 class Workplace(Protocol):
     """What the parts stand on: threads for the embedder, a folder for the files of mem0 and its stores."""
 
@@ -69,12 +78,14 @@ class Opening:
         opened: AsyncExitStack,
         *,
         threads: int,
+        limits: PartLimits,
     ) -> None:
         self._parts = parts
         self._place = place
         self._extraction = extraction
         self._rerank = rerank
         self._opened = opened
+        self._limits = limits
         self._bridge = Mem0Bridge(place.folder, threads=threads)
         self._llm: Any = None
 
@@ -86,7 +97,7 @@ class Opening:
     async def store(self, part: Part, dimensions: int) -> OtherStore:
         folder = self._place.folder
         opened = await self._run(lambda: open_vector_store(part, dimensions=dimensions, folder=folder))
-        store = OtherStore(opened, part.provider)
+        store = OtherStore(opened, part.provider, timeout_s=self._limits.store_s)
         self._opened.push_async_callback(store.close)
         return store
 
@@ -126,7 +137,7 @@ class Opening:
         if part is None:
             raise ProviderConfigError("embedder is missing")
         if part.provider == "openai" and part.config.keys() <= _OF_OUR_OPENAI:
-            return await open_openai_embedder(_openai(part))
+            return await open_openai_embedder(_openai(part, self._limits.embedder_s))
         model = await self._run(lambda: open_embedder(part))
         self._opened.push_async_callback(self._close, model)
         dimensions = await self._run(lambda: _dimensions(part, model))
@@ -158,13 +169,14 @@ class Opening:
             raise ProviderConfigError(f"a provider did not open within {_OPEN_TIMEOUT_S:g} s") from None
 
 
-def _openai(part: Part) -> OpenAiEmbedderConfig:
+def _openai(part: Part, timeout_s: float) -> OpenAiEmbedderConfig:
     config = part.config
     return OpenAiEmbedderConfig(
         base_url=config.get("openai_base_url") or OPENAI,
         model=config.get("model") or _DEFAULT_MODEL,
         api_key=config.get("api_key") or os.environ.get("OPENAI_API_KEY", ""),
         dimensions=config.get("embedding_dims"),
+        timeout_s=timeout_s,
     )
 
 
