@@ -5,6 +5,7 @@ The tables are made by scripts/make_mem0_dump.py.
 
 import asyncio
 import hashlib
+import json
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -433,6 +434,33 @@ async def test_checkpoints_of_the_public_plugin_go_on_here(
         assert report.checkpoints == 0
         assert await records.checkpoint("ann", "app-1") is None, "what was deleted here does not come back"
     assert checksum(database_dsn) == before
+
+
+async def test_numbers_that_were_taken_for_ids_are_ids_in_notes_too(
+    start_engine: StartEngine, pool: Pool, version: str, database_dsn: str
+) -> None:
+    noted = {
+        str(UUID(int=51)): {"last_recalled_at": "2030-01-02T10:00:00+00:00", "recall_count": 4, "quality_ema": 0.7}
+    }
+    read = {"conversations": {"c7": {"last_processed_message_id": "m7"}}}
+    rows: dict[int, dict[str, Any]] = {
+        51: {"data": "Counts sheep.", "created_at": "2030-01-01T10:00:00+00:00"},
+        52: {"data": json.dumps(noted), "__internal": True, "internal_type": "access_log"},
+        53: {"data": json.dumps(read), "agent_id": 3, "__internal": True, "internal_type": "checkpoint"},
+        54: {"data": json.dumps(noted), "user_id": ["7"], "__internal": True, "internal_type": "access_log"},
+    }
+    with psycopg.connect(database_dsn) as connection:
+        for number, payload in rows.items():
+            whole = Json({"user_id": 70, **payload})
+            connection.execute("INSERT INTO mem0 (id, payload) VALUES (%s, %s)", (UUID(int=number), whole))
+    async with start_engine() as engine:
+        report = await engine.adopt("mem0", AdoptionOptions(), nobody)
+        assert (report.accesses, report.checkpoints) == (4, 2)
+        (memory,) = await engine.get_all(user_id="70")
+        async with pool.connection() as connection:
+            found = await connection.execute("SELECT access_count FROM memory_entry WHERE id = %s", (memory.id,))
+            assert await found.fetchone() == (4,)
+        assert await PostgresRecords(pool, meet=engine.meet).checkpoint("70", "3") is not None
 
 
 async def test_who_is_forgotten_leaves_nothing_in_mem0s_table_in_another_database(

@@ -4,12 +4,15 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from firmware_sim.cloud import Fault, StandInCloud
+from tests.integration.memory.mem0_world import Pool, opened_self_hosted
+from xiaozhi_server.core.providers.memory.mem0ai.by_mem0.opening import PartLimits
 from xiaozhi_server.core.providers.memory.mem0ai.embedding.embed import Vectors
 from xiaozhi_server.core.providers.memory.mem0ai.embedding.embed_mem0 import Mem0Embedder
 from xiaozhi_server.core.providers.memory.mem0ai.embedding.embed_openai import (
@@ -19,6 +22,7 @@ from xiaozhi_server.core.providers.memory.mem0ai.embedding.embed_openai import (
     open_openai_embedder,
 )
 from xiaozhi_server.core.providers.memory.mem0ai.embedding.kept_vectors import KeptVectors
+from xiaozhi_server.core.providers.memory.mem0ai.self_hosted import SelfHostedOptions
 from xiaozhi_server.core.providers.memory.mem0ai.testing import WordEmbedder
 
 
@@ -224,3 +228,21 @@ class Counting(WordEmbedder):
         if self._fails:
             raise RuntimeError("the embedder is ill")
         return await super().embed(texts)
+
+
+@pytest.mark.parametrize(("most_s", "answers"), [(0.1, False), (30.0, True)])
+async def test_a_slow_embedder_has_the_time_that_whoever_opened_it_gives(
+    cloud: StandInCloud, pool: Pool, tmp_path: Path, most_s: float, answers: bool
+) -> None:
+    config = {"model": "bge-m3", "api_key": "a-key", "openai_base_url": cloud.base_url, "embedding_dims": 384}
+    options = SelfHostedOptions(limits=PartLimits(embedder_s=most_s))
+    async with opened_self_hosted(
+        {"embedder": {"provider": "openai", "config": config}}, pool, tmp_path, options
+    ) as made:
+        cloud.faults.embeddings = Fault(delay_s=0.5)
+        asking = made.embedder.embed(["Anna likes tea."])
+        if answers:
+            assert (await asking).shape == (1, 384)
+        else:
+            with pytest.raises(EmbedderError, match=r"did not answer in 0\.1 s"):
+                await asking

@@ -121,9 +121,20 @@ def test_how_somebody_wants_to_be_treated_is_one(wish: str) -> None:
         ("我最喜欢的歌是 Hotel California。", "最爱 Hotel California。", ""),
         ("My favourite dish is 麻婆豆腐.", "Likes 麻婆豆腐.", ""),
         ("我喜欢咖啡。I also like tea.", "Likes tea.", ""),
+        ("Ich wohne mit meiner Frau und zwei Kindern in München.", "Lives in München with two children.", "foreign"),
+        ("Ich wohne mit meiner Frau und zwei Kindern in München.", "Wohnt in München.", ""),
+        ("Ich wohne mit meiner Frau und zwei Kindern in München.", "Wohnt mit Frau und Kindern in München.", ""),
+        ("Mon chien est un teckel et il s'appelle Rex.", "The dog is called Rex.", "foreign"),
+        ("Mon chien est un teckel et il s'appelle Rex.", "Le chien s'appelle Rex.", ""),
+        ("My dog is a dachshund and he is called Rex.", "Hat einen Hund, der Rex heißt.", "foreign"),
+        ("Vivo en Madrid con mi hermana y su perro.", "Lives in Madrid with her sister.", "foreign"),
+        ("I moved to Los Angeles with my sister Mia.", "Moved to Los Angeles with Mia.", ""),
+        ("Ich spiele gern The Sims und das ist mein Spiel.", "Spielt gern The Sims.", ""),
+        ("Ich und mein Sohn hören gern den Song Let it be.", "Hört gern den Song Let it be.", ""),
+        ("Rex, Berlin.", "Lives in Berlin with Rex.", ""),  # nobody knows in which language that was
     ],
 )
-def test_a_fact_stays_in_the_script_of_the_talk(said: str, fact: str, expected: str) -> None:
+def test_a_fact_stays_in_the_language_of_the_talk(said: str, fact: str, expected: str) -> None:
     assert flag(fact, request(said)) == expected
 
 

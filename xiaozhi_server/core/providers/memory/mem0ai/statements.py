@@ -1,4 +1,6 @@
-"""The SQL of this package, read once from its .sql files."""
+"""The SQL of this package, read once from its .sql files, without comments and indentation: psycopg takes a statement
+of more than 4,096 bytes apart anew each time.
+"""
 
 from functools import cache
 from pathlib import Path
@@ -9,7 +11,7 @@ _FOLDER = Path(__file__).parent / "sql"
 
 @cache
 def statement(name: str) -> bytes:
-    return (_FOLDER / f"{name}.sql").read_bytes()
+    return _short((_FOLDER / f"{name}.sql").read_text("utf-8")).encode()
 
 
 def composed(name: str, **parts: str) -> bytes:
@@ -17,4 +19,9 @@ def composed(name: str, **parts: str) -> bytes:
     text = statement(name).decode()
     for part, replacement in parts.items():
         text = text.replace(f"{{{part}}}", replacement)
-    return text.encode()
+    return _short(text).encode()
+
+
+def _short(text: str) -> str:
+    lines = (line.strip() for line in text.splitlines())
+    return "\n".join(line for line in lines if line and not line.startswith("--"))

@@ -10,6 +10,7 @@ from ..recall.folding import folded
 from ..recall.traits import is_question
 from ..recall.words import words_of
 from .answer import LONGEST_FACT, Answer, Told
+from .languages import is_in_another_language
 from .marks import marks_of
 from .request import Line, Request
 from .scripts import main_script, scripts_of
@@ -130,7 +131,7 @@ class _Talk:
         return by_assistant and any(len(words & known) >= _ECHOED * len(words) for known in self._known if words)
 
     def _is_translated(self, fact: Told) -> bool:
-        """Into a script of which the talk has nothing, or some names at most."""
+        """Into another language, or a script of which the talk has nothing, or some names at most."""
         script = main_script(fact.text)
         if not script or not self._scripts:
             return False
@@ -138,7 +139,7 @@ class _Talk:
             return True
         texts = [line.message.content for line in self._lines(fact)] or self._texts
         if any(main_script(text) == script for text in texts):
-            return False
+            return is_in_another_language(fact.text, texts)
         said = frozenset(word for text in texts for word in marks_of(text).specific)
         return any(main_script(word) == script for word in marks_of(fact.text).specific - said)
 

@@ -19,8 +19,8 @@ logger = logging.getLogger(__name__)
 
 _ACTIVE_S = 60.0  # who was asked about within this time is read again as soon as something changes
 # Changes that follow each other closely are read together: what was said is accepted, saved, and noted as recalled.
-# Who asks sooner does not wait for this, only for the reading; an answer sounds longer than this.
-_BURST_S = 1.0
+# Who asks sooner does not wait for this, only for the reading.
+_BURST_S = 0.3
 _EXPECTED_S = 2.0  # how long a write may stay in an open transaction before only `Changes` can tell of its end
 _EXPECTED_MAX = 1000  # owners; then those who need not be waited for any more are looked for
 _TOO_MANY_S = 600.0  # how long an owner with too many memories is not tried again

@@ -20,7 +20,7 @@ _CANCEL_TIMEOUT_S = 2.0
 class AccessOptions:
     """So much is waited for more, and so many recalls may wait; beyond that new ones leave no trace."""
 
-    flush_every_s: float = 10.0
+    flush_every_s: float = 30.0
     waiting_max: int = 50_000
     database_timeout_s: float = 10.0
 
