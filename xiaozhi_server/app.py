@@ -40,7 +40,7 @@ from .http.ota import OtaHandler
 from .http.server import HttpServer
 from .memory import MemoryNeeds, MemoryRoom, MemorySetupError, open_memory
 from .memory_plan import plan_memory, recall_deadline_s
-from .metrics import ConnectionMetrics, HearingCollector, MemoryMetrics, show_value
+from .metrics import ConnectionMetrics, HearingCollector, MemoryMetrics, event_counter, show_value
 from .open_files import allow_many_open_files
 from .options import (
     connection_options,
@@ -159,7 +159,7 @@ class Application:
         directory = DeviceDirectory(database, default_agent(self._settings, self._chosen))
         await directory.start()
         memory = await self._memory(database, executor)  # it looks at what the agents want
-        log = ConversationStore(database, self._data_dir / "spool", memory.provider_for, executor=executor)
+        log = self._conversation_store(database, memory, executor)
         await log.start()
         self._on_exit(log.close)
         self._on_exit(self._background.drain, BACKGROUND_DRAIN_S)
@@ -228,6 +228,16 @@ class Application:
         room = await open_memory(plan_memory(chosen), needs)
         self._on_exit(room.close)
         return room
+
+    def _conversation_store(self, database: Database, memory: MemoryRoom, executor: Executor) -> ConversationStore:
+        lost = "Exchanges that neither the database took in time nor the disk"
+        return ConversationStore(
+            database,
+            self._data_dir / "spool",
+            memory.provider_for,
+            executor=executor,
+            on_lost=event_counter(self._registry, "xiaozhi_exchanges_lost", lost),
+        )
 
     def _model_for(self, name: str) -> Any:
         """A model for work beside the talk; the embedded companion only knows how to talk."""

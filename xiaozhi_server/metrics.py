@@ -198,3 +198,8 @@ class HearingCollector(Collector):
 def show_value(registry: CollectorRegistry, name: str, text: str, read: Callable[[], float]) -> None:
     """A value that is read when somebody asks for it."""
     Gauge(name, text, registry=registry).set_function(read)
+
+
+def event_counter(registry: CollectorRegistry, name: str, text: str) -> Callable[[], None]:
+    """To be called whenever it happens."""
+    return Counter(name, text, registry=registry).inc

@@ -3,14 +3,17 @@
 import asyncio
 import json
 import os
+import shutil
 import signal
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import LiteralString, get_args
 
+import aiohttp
 import psycopg
 import pytest
 from psycopg.rows import scalar_row
@@ -19,6 +22,8 @@ from firmware_sim.device import Reply, SimulatedDevice
 from tests.support.fault_table import FaultTable
 from tests.support.postgres_proxy import Fault, PostgresProxy
 from tests.support.running_server import RunningServer, running_server
+from tests.support.waiting import until
+from xiaozhi_server.store.conversations import ConversationOptions
 from xiaozhi_server.store.embedded import EmbeddedPostgres
 
 WITH_MEMORY = {"selected_module.Memory": "mem0ai"}
@@ -125,6 +130,44 @@ async def test_the_database_goes_while_a_turn_is_spoken(fault: Fault, database_d
         await turn
         await world.proxy.heal()
         await all_kept(database_dsn, ("Ottoline",))
+
+
+def fill_up(spool: Path) -> None:
+    """Entries that nobody writes any more count as well."""
+    for number in range(ConversationOptions().spool_limit):
+        (spool / f"{number}.rejected").touch()
+
+
+@pytest.mark.parametrize("spoil", [fill_up, shutil.rmtree], ids=["the spool is full", "the disk fails"])
+async def test_what_neither_the_database_nor_the_disk_takes_is_counted(
+    spoil: Callable[[Path], None], database_dsn: str, tmp_path: Path, fault_table: FaultTable
+) -> None:
+    """The device hears its answer all the same, and what comes after the database is kept as ever."""
+    async with open_world(database_dsn, tmp_path) as world, talking(world.server) as device:
+        await tell(device, "Ottoline")
+        assert await lost(world.server) == 0
+        spoil(tmp_path / "data" / "spool")
+        await world.proxy.fail("stopped")
+        fault_table.add("PostgreSQL and the disk", "both fail", await tell(device, "Barnaby"))
+        await until(partial(lost, world.server))
+        assert await lost(world.server) == 1
+        await world.proxy.heal()
+        await until(partial(is_ready, world.server))
+        await tell(device, "Xanthe")
+        await all_kept(database_dsn, ("Ottoline", "Xanthe"))
+        assert await lost(world.server) == 1
+
+
+async def lost(server: RunningServer) -> float:
+    async with aiohttp.ClientSession() as http, http.get(f"{server.http_url}/metrics") as answer:
+        lines = (await answer.text()).splitlines()
+    (value,) = [line.split()[1] for line in lines if line.startswith("xiaozhi_exchanges_lost_total ")]
+    return float(value)
+
+
+async def is_ready(server: RunningServer) -> bool:
+    async with aiohttp.ClientSession() as http, http.get(f"{server.http_url}/readyz") as answer:
+        return answer.status == 200
 
 
 async def test_the_server_stops_while_the_database_is_away(

@@ -21,7 +21,7 @@ from ..core.ports import Binding, Exchange, SpokenLine
 from ..core.providers.memory.base import MemoryProvider, SpokenMessage
 from .database import Database, DatabaseError
 from .queries import query
-from .spool import Spool
+from .spool import Spool, SpoolFullError
 from .text import storable
 from .whose import persons_in
 
@@ -59,11 +59,13 @@ class ConversationStore:
         *,
         executor: Executor | None = None,
         options: ConversationOptions | None = None,
+        on_lost: Callable[[], None] = lambda: None,
     ) -> None:
         self._database = database
         self._memory_for = memory_for
         self._executor = executor
         self._options = options or ConversationOptions()
+        self._on_lost = on_lost
         self._spool = Spool(spool_dir, self._options.spool_limit)
         self._spooled = 0  # on disk, and on the way there
         self._on_the_way = 0
@@ -182,6 +184,9 @@ class ConversationStore:
         self._empty.clear()
         try:
             await self._on_disk(self._spool.put, exchange)
+        except (SpoolFullError, OSError):
+            self._on_lost()  # the database did not take it in time, and now there is no room on disk either
+            raise
         finally:
             self._on_the_way -= 1
             self._wake.set()
