@@ -12,7 +12,7 @@ help:
 	@echo "make run     start the server (PRESET=openai for real models, ARGS=... for options)"
 	@echo "make chat    talk to the running server from this terminal"
 	@echo "make test    every test (PROCESSES=2 at once); make check: format, lint, types, arrows, unit tests"
-	@echo "make bench   how soon devices hear an answer, and what it costs (ARGS=... for one case, JSON, a profile)"
+	@echo "make bench   how soon devices hear an answer, and what it costs (ARGS=... for one case, a profile)"
 	@echo "make bench-memory  how much memory finds, and how fast (DATA=dialogues.json, ARGS=... for one case)"
 	@echo "make bench-plugin  the Dify plugin's memory against the public plugin's way of working (ARGS=... for one case)"
 	@echo "make plugin  the Dify plugin as dist/mem0-VERSION.difypkg, checked (WITH=milvus for Milvus's client)"
@@ -37,7 +37,7 @@ check: $(VENV)/.ready-dev
 	@$(BIN)/python -m pytest -q tests/unit
 
 bench: $(VENV)/.ready-dev
-	@$(BIN)/python -m bench.server $(ARGS)
+	@$(BIN)/python -m bench.server --json bench.json $(ARGS)
 
 bench-memory: $(VENV)/.ready-dev
 	@$(BIN)/python -m bench.recall $(if $(DATA),--data "$(DATA)") --json recall.json
