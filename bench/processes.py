@@ -1,5 +1,6 @@
 """The server and the stand-in cloud as processes of their own, and what they use up meanwhile."""
 
+import contextlib
 import os
 import re
 import subprocess
@@ -62,7 +63,11 @@ class Process:
 
 @dataclass(slots=True)
 class Usage:
-    """What a process used while it was watched. Memory in KiB, time in seconds of a processor."""
+    """What a process used while it was watched. Memory in KiB, time in seconds of a processor.
+
+    Its children are all processes below it, those that ended meanwhile included where the system keeps their time
+    (Linux does); memory and threads are its own.
+    """
 
     cpu_s: float = 0.0
     children_cpu_s: float = 0.0
@@ -80,7 +85,7 @@ class Watch:
 
     def __enter__(self) -> Usage:
         self._process = psutil.Process(self.pid)
-        self._cpu_before = _cpu_s(self._process)
+        self._cpu_before, self._children_before = _cpu_s(self._process), _children_cpu_s(self._process)
         self.usage.rss_before_kib = self._process.memory_info().rss // 1024
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._sample, daemon=True)
@@ -93,6 +98,7 @@ class Watch:
         self._stop.set()
         self._thread.join()
         self.usage.cpu_s = _cpu_s(self._process) - self._cpu_before
+        self.usage.children_cpu_s = _children_cpu_s(self._process) - self._children_before
 
     def _sample(self) -> None:
         while not self._stop.wait(SAMPLE_EVERY_S):
@@ -103,3 +109,17 @@ class Watch:
 def _cpu_s(process: psutil.Process) -> float:
     times = process.cpu_times()
     return float(times.user + times.system)
+
+
+def _children_cpu_s(process: psutil.Process) -> float:
+    """Of everything below it. The time of one that has ended is kept by the process that waited for it."""
+    total = _ended_cpu_s(process)
+    for child in process.children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            total += _cpu_s(child) + _ended_cpu_s(child)
+    return total
+
+
+def _ended_cpu_s(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.children_user + times.children_system)

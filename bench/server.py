@@ -42,8 +42,8 @@ CASES = (
     Case("realistic-100", 100, cloud=REALISTIC),
     Case("idle-500", 500, mode="idle", turns=0),
 )
-COLUMNS = ("case", "first audio p50/p95/p99 ms", "hello p50/p95 ms", "CPU ms/turn", "underruns", "lost", "threads",
-           "KiB/conn", "failures")  # fmt: skip
+COLUMNS = ("case", "first audio p50/p95/p99 ms", "hello p50/p95 ms", "CPU ms/turn", "database ms/turn", "underruns",
+           "lost", "threads", "KiB/conn", "failures")  # fmt: skip
 
 
 def run_case(case: Case, profile: Path | None) -> dict[str, Any]:
@@ -53,9 +53,16 @@ def run_case(case: Case, profile: Path | None) -> dict[str, Any]:
         _server(Path(folder), cloud.found, case.memory) as server,
     ):
         _load(server.found, replace(case, devices=2, turns=1, mode="manual"))  # everything is loaded once
-        with _profiler(server.pid, profile, case), Watch(server.pid) as usage:
+        postgres = _postgres_pid(Path(folder) / "data")
+        with _profiler(server.pid, profile, case), Watch(server.pid) as usage, Watch(postgres) as database:
             report = _load(server.found, case)
-    return {"case": case.name, **report, "server": asdict(usage), **_derived(report, usage, case)}
+    used = {"server": asdict(usage), "database": asdict(database)}
+    return {"case": case.name, **report, **used, **derived(report, usage, database, case)}
+
+
+def _postgres_pid(data_folder: Path) -> int:
+    """The embedded PostgreSQL is no child of the server, which several may share; it says itself who it is."""
+    return int((data_folder / "postgres" / "cluster" / "postmaster.pid").read_text().splitlines()[0])
 
 
 def _server(folder: Path, cloud_url: str, memory: str) -> Process:
@@ -100,10 +107,11 @@ class _profiler:  # noqa: N801 - used like a function
             self._process.wait(timeout=60)
 
 
-def _derived(report: dict[str, Any], usage: Usage, case: Case) -> dict[str, Any]:
+def derived(report: dict[str, Any], usage: Usage, database: Usage, case: Case) -> dict[str, Any]:
     turns = report["turns_done"]
     return {
         "cpu_ms_per_turn": round(usage.cpu_s * 1000 / turns, 1) if turns else None,
+        "database_ms_per_turn": round((database.cpu_s + database.children_cpu_s) * 1000 / turns, 1) if turns else None,
         "kib_per_connection": round((usage.rss_most_kib - usage.rss_before_kib) / case.devices, 1),
     }
 
@@ -114,13 +122,17 @@ def row(figures: dict[str, Any]) -> tuple[str, ...]:
         figures["case"],
         "/".join(str(first[name]) for name in ("p50", "p95", "p99")) if first else "-",
         f"{hello['p50']}/{hello['p95']}" if hello else "-",
-        str(figures["cpu_ms_per_turn"] or "-"),
+        *(_or_dash(figures[name]) for name in ("cpu_ms_per_turn", "database_ms_per_turn")),
         f"{figures['underruns']} of {figures['frames']}",
         str(figures["lost_frames"]),
         str(figures["server"]["threads_most"]),
         str(figures["kib_per_connection"]),
         json.dumps(figures["failures"]) if figures["failures"] else "none",
     )
+
+
+def _or_dash(value: float | None) -> str:
+    return "-" if value is None else str(value)
 
 
 def table(rows: list[tuple[str, ...]]) -> str:
