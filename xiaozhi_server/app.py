@@ -351,6 +351,8 @@ class Application:
     def _note_contact(self, directory: DeviceDirectory, contact: DeviceContact) -> None:
         if len(self._background) < MAX_PENDING_CONTACTS:
             self._background.keep(_forget_result(directory.resolve(contact)), "noting a device")
+        else:
+            self._metrics.bound_reached("max_pending_contacts")
 
 
 async def _forget_result(work: Awaitable[Any]) -> None:

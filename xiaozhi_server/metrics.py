@@ -32,7 +32,7 @@ class ConnectionMetrics:
         self._errors = Counter("xiaozhi_turn_errors", "What failed within turns", ["error"], registry=registry)
         self._bounds = Counter(
             "xiaozhi_bounds_reached",
-            "How often a client was held to a bound, by its setting",
+            "How often a client was held to a bound, by its name",
             ["bound"],
             registry=registry,
         )

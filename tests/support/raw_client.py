@@ -47,18 +47,8 @@ class RawClient:
     async def come(cls, port: int, device_id: str, *, receive_buffer: int | None = None) -> Self:
         """Up to the upgrade. `RefusedError`: it was refused."""
         client = await cls.knock(port, receive_buffer=receive_buffer)
-        client.writer.write(
-            b"GET /xiaozhi/v1/ HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\n"
-            + f"Device-Id: {device_id}\r\nClient-Id: raw\r\n".encode()
-            + b"Protocol-Version: 1\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-            b"Sec-WebSocket-Version: 13\r\nUpgrade: websocket\r\n\r\n"
-        )
-        async with asyncio.timeout(WAIT_S):
-            head = (await client.reader.readuntil(b"\r\n\r\n")).decode()
-        status = int(head.split()[1])
-        if status != 101:
-            await client.leave()
-            raise RefusedError(status, dict(re.findall(r"^([\w-]+): (.*?)\r$", head, re.MULTILINE)))
+        client.writer.write(upgrade(device_id))
+        await client.upgraded()
         return client
 
     @classmethod
@@ -68,6 +58,15 @@ class RawClient:
         client.send(TEXT, HELLO.encode())
         assert (await client.message())["type"] == "hello"
         return client
+
+    async def upgraded(self) -> None:
+        """Waits for the answer to an upgrade. `RefusedError`: it was refused."""
+        async with asyncio.timeout(WAIT_S):
+            head = (await self.reader.readuntil(b"\r\n\r\n")).decode()
+        status = int(head.split()[1])
+        if status != 101:
+            await self.leave()
+            raise RefusedError(status, dict(re.findall(r"^([\w-]+): (.*?)\r$", head, re.MULTILINE)))
 
     def send(self, opcode: int, payload: bytes, *, fin: bool = True) -> None:
         self.writer.write(masked(opcode, payload, fin=fin))
@@ -119,6 +118,15 @@ class RawClient:
         self.writer.transport.abort()
         with suppress(ConnectionError):
             await self.writer.wait_closed()
+
+
+def upgrade(device_id: str) -> bytes:
+    return (
+        b"GET /xiaozhi/v1/ HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\n"
+        + f"Device-Id: {device_id}\r\nClient-Id: raw\r\n".encode()
+        + b"Protocol-Version: 1\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+        b"Sec-WebSocket-Version: 13\r\nUpgrade: websocket\r\n\r\n"
+    )
 
 
 def masked(opcode: int, payload: bytes, *, fin: bool = True) -> bytes:

@@ -1,6 +1,7 @@
 """What one client may take of the server: how often, how much, how many. Knows no socket and no message.
 
-Time is the event loop's. The names of the bounds are those of their settings, and of their labels in the metrics.
+Time is the event loop's. The names of the bounds are those of their settings, or of the constants of those that have
+none, and of their labels in the metrics.
 """
 
 import asyncio
@@ -22,6 +23,8 @@ Bound = Literal[
     "max_unsent_bytes",
     "send_timeout_s",
     "hello_timeout_s",
+    "max_early_messages",
+    "max_pending_contacts",
 ]
 # Called each time that somebody reaches a bound; returns at once and never raises.
 OnBound = Callable[[Bound], None]

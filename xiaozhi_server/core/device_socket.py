@@ -182,6 +182,8 @@ class DeviceSocket(ServerConnection):
         """The first ones count: one of them is the hello."""
         if len(self._early) < MAX_EARLY_MESSAGES:
             self._early.append(message)
+        else:
+            self._on_bound("max_early_messages")
 
     def _see_it_close(self) -> None:
         """After a Close of its own the library waits for the client to end TCP, which a client need not do."""

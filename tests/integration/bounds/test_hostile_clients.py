@@ -17,16 +17,19 @@ from prometheus_client.parser import text_string_to_metric_families
 from firmware_sim.device import SimulatedDevice
 from firmware_sim.opus import encode_speech
 from firmware_sim.speech import speak
+from tests.support.postgres_proxy import PostgresProxy
 from tests.support.raw_client import (
     BINARY,
     CLOSE,
     CONTINUATION,
+    HELLO,
     PING,
     PING_FRAME,
     TEXT,
     RawClient,
     RefusedError,
     masked,
+    upgrade,
 )
 from tests.support.running_server import RunningServer, running_server
 from xiaozhi_server.core.audio.opus import silence_packet
@@ -185,6 +188,35 @@ async def test_a_client_that_never_says_hello_is_closed(under_attack: UnderAttac
         assert await client.close_code() == 1008
         assert await attacked.reached("hello_timeout_s") == 1
         await client.leave()
+
+
+async def test_what_comes_before_anybody_reads_is_bounded_and_the_first_count(under_attack: UnderAttack) -> None:
+    async with under_attack() as attacked:
+        client = await attacked.knock()
+        early = masked(TEXT, HELLO.encode()) + masked(TEXT, PING.encode()) * 99
+        client.writer.write(upgrade("hasty") + early)  # at once: nobody reads until the upgrade is answered
+        await client.upgraded()
+        assert (await client.message())["type"] == "hello"
+        assert await client.is_served()
+        assert await attacked.reached("max_early_messages") == 100 - 64
+        await attacked.greet("patient")
+        assert await attacked.reached("max_early_messages") == 100 - 64
+
+
+async def test_ota_visits_that_cannot_be_noted_down_are_answered_and_bounded(
+    database_dsn: str, under_attack: UnderAttack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("xiaozhi_server.app.MAX_PENDING_CONTACTS", 10)
+    folder = tmp_path / "proxy"
+    folder.mkdir()
+    async with PostgresProxy(database_dsn, folder) as proxy, under_attack({"database.url": proxy.dsn}) as attacked:
+        await SimulatedDevice(attacked.server.ota_url).boot()
+        assert await attacked.reached("max_pending_contacts") == 0
+        await proxy.fail("frozen")
+        crowd = [SimulatedDevice(attacked.server.ota_url, mac=f"02:00:00:00:00:{n:02x}") for n in range(40)]
+        await asyncio.gather(*(device.boot() for device in crowd))
+        assert await attacked.reached("max_pending_contacts") >= 1
+        await proxy.heal()
 
 
 @pytest.mark.parametrize(
