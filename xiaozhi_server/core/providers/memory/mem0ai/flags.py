@@ -3,6 +3,6 @@
 UNEXTRACTED = "unextracted"  # as it was said, since no model could make facts of it
 UNFOUNDED = "unfounded"  # a fact that nobody said
 INSTRUCTION = "instruction"  # an order to a machine in place of a fact
-FOREIGN = "foreign"  # in another script than what was said: what it was made of is kept beside it
+FOREIGN = "foreign"  # in another language or script than what was said: what it was made of is kept beside it
 
 SUSPECT = (UNFOUNDED, INSTRUCTION, FOREIGN)
