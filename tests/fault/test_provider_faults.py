@@ -4,6 +4,7 @@ Three servers side by side, each with one part (recogniser, model, voice) behind
 """
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
@@ -19,7 +20,9 @@ from firmware_sim.cloud.faults import Service
 from firmware_sim.device import Habits, Reply, SimulatedDevice
 from firmware_sim.opus import encode_speech
 from firmware_sim.speech import speak
+from tests.support.edge_client import edge_client, quiet, spoken
 from tests.support.fault_table import FaultTable
+from tests.support.openai_stub import OpenAiStub, answers
 from tests.support.postgres import PostgresServer
 from tests.support.running_server import RunningServer, running_server
 from tests.support.tcp_proxy import LinkFault, TcpProxy
@@ -31,6 +34,12 @@ ANSWERS: dict[Kind, tuple[str, ...]] = {
     "ASR": ("You are welcome.",),
     "LLM": ("You said:", "Thank you."),
     "TTS": ("You are welcome.",),
+}
+FILLER = "One moment, please."
+WITHOUT: dict[Kind, tuple[str, ...]] = {
+    "ASR": ("Sorry, I could not hear that properly.", "Please say it again."),
+    "LLM": ("Sorry, I cannot think of an answer right now.", "Please try again in a moment."),
+    "TTS": ANSWERS["TTS"],  # by the spare voice
 }
 # Two seconds is what is promised, and a busy machine gets half a second more. Without a word in between, whoever is
 # slow or silent would leave the device waiting for longer than that.
@@ -109,8 +118,8 @@ class World:
                 pass
 
 
-def settings_for(kinds: Sequence[Kind], proxy: TcpProxy) -> dict[str, Any]:
-    entry = {"type": "openai", "base_url": f"{proxy.url}/v1", "api_key": "none"}
+def settings_for(kinds: Sequence[Kind], base_url: str) -> dict[str, Any]:
+    entry = {"type": "openai", "base_url": base_url, "api_key": "none"}
     chosen = {f"selected_module.{kind}": "Remote" for kind in kinds}
     return {**chosen, **{f"{kind}.Remote": entry for kind in kinds}, **SETTINGS}
 
@@ -129,7 +138,7 @@ async def open_world(
         if before_start is not None:
             await proxy.fail(before_start)
         server = await stack.enter_async_context(
-            running_server(dsn, folder, settings_for([kind, *([also] if also else [])], proxy))
+            running_server(dsn, folder, settings_for([kind, *([also] if also else [])], f"{proxy.url}/v1"))
         )
         device = SimulatedDevice(server.ota_url, habits=Habits(mic_speed=20))
         await device.boot()
@@ -159,6 +168,10 @@ async def live_through(world: World, how: str, fault: LinkFault | Fault, table: 
         reply = await world.turn()
         table.add(world.kind, how, reply)
         assert_heard_in_time(reply)
+    await works_again(world)
+
+
+async def works_again(world: World) -> None:
     await world.heal()
     after = await world.turn()
     assert after.sentences == ANSWERS[world.kind]
@@ -188,20 +201,29 @@ async def test_the_device_hears_of_it_and_the_next_turn_works(
     assert not failed
 
 
-async def test_a_voice_that_was_never_there(database_dsn: str, tmp_path: Path, fault_table: FaultTable) -> None:
-    """Not even the fixed phrases could be spoken ahead of time."""
-    async with open_world("TTS", database_dsn, tmp_path, before_start=LinkFault("refuse")) as world:
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_part_that_was_never_there(
+    kind: Kind, database_dsn: str, tmp_path: Path, fault_table: FaultTable
+) -> None:
+    """Without the voice not even the fixed phrases could be spoken ahead of time."""
+    async with open_world(kind, database_dsn, tmp_path, before_start=LinkFault("refuse")) as world:
         reply = await world.turn()
-        fault_table.add("TTS", "dead since before the start", reply)
+        fault_table.add(kind, "dead since before the start", reply)
         assert_heard_in_time(reply)
+        assert reply.sentences == WITHOUT[kind]
+        await works_again(world)
 
 
-async def test_a_voice_that_hung_from_the_start(database_dsn: str, tmp_path: Path, fault_table: FaultTable) -> None:
-    async with open_world("TTS", database_dsn, tmp_path, before_start=LinkFault("freeze")) as world:
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_part_that_hung_from_the_start(
+    kind: Kind, database_dsn: str, tmp_path: Path, fault_table: FaultTable
+) -> None:
+    async with open_world(kind, database_dsn, tmp_path, before_start=LinkFault("freeze")) as world:
         reply = await world.turn()
-        fault_table.add("TTS", "half-open since before the start", reply)
+        fault_table.add(kind, "half-open since before the start", reply)
         assert_heard_in_time(reply)
-        assert reply.sentences[0] == "One moment, please."
+        assert reply.sentences == (FILLER, *WITHOUT[kind])
+        await works_again(world)
 
 
 async def test_model_and_voice_fail_together(database_dsn: str, tmp_path: Path, fault_table: FaultTable) -> None:
@@ -210,3 +232,69 @@ async def test_model_and_voice_fail_together(database_dsn: str, tmp_path: Path, 
         reply = await world.turn()
         fault_table.add("LLM and TTS", "dead at connect", reply)
         assert_heard_in_time(reply)
+        assert reply.sentences == WITHOUT["LLM"]
+        await works_again(world)
+
+
+async def test_a_recogniser_that_answers_an_object_without_a_text(
+    database_dsn: str, tmp_path: Path, fault_table: FaultTable
+) -> None:
+    """It is no silence: something was said, and nobody knows what."""
+    async with OpenAiStub() as stub:
+        stub.reply = answers(b"{}", "application/json")
+        settings = settings_for(["ASR"], stub.base_url)
+        async with (
+            running_server(database_dsn, tmp_path, settings) as server,
+            SimulatedDevice(server.ota_url, habits=Habits(mic_speed=20)) as device,
+        ):
+            await device.boot()
+            reply = await device.say_pcm(speak(SAID), mode="manual", timeout_s=20)
+            fault_table.add("ASR", "an object without a text", reply)
+            assert_heard_in_time(reply)
+            assert reply.sentences == WITHOUT["ASR"]
+            stub.reply = answers(json.dumps({"text": SAID}).encode(), "application/json")
+            after = await device.say_pcm(speak(SAID), mode="manual", timeout_s=20)
+            assert after.sentences == ANSWERS["ASR"]
+            assert_heard_in_time(after)
+
+
+HANDS_FREE: Faults = {
+    "dead at connect": LinkFault("refuse"),
+    "HTTP 500": Fault(status=500),
+    "half-open before the answer": LinkFault("freeze"),
+}
+
+
+@pytest.mark.parametrize("how", HANDS_FREE)
+async def test_hands_free_it_listens_again_by_itself(
+    how: str, database_dsn: str, tmp_path: Path, fault_table: FaultTable
+) -> None:
+    """Nobody presses a button: after the apology the microphone is open, and what is said then is understood."""
+    async with open_world("ASR", database_dsn, tmp_path) as world:
+        await world.fail(HANDS_FREE[how])
+        reply = await world.device.say_pcm(speak(SAID), mode="auto", timeout_s=20)
+        fault_table.add("ASR, hands-free", how, reply)
+        assert_heard_in_time(reply)
+        assert reply.sentences[-2:] == WITHOUT["ASR"]
+        await world.heal()
+        await world.device.wait_live()
+        await world.device.speak(encode_speech(speak(SAID)))
+        healed = await world.device.next_reply(timeout_s=20)
+        assert healed.stt == SAID
+        assert healed.sentences == ANSWERS["ASR"]
+        assert_heard_in_time(healed)
+        assert not world.device.violations
+
+
+async def test_hands_free_it_listens_on_for_a_client_that_says_start_only_once(
+    database_dsn: str, tmp_path: Path
+) -> None:
+    async with open_world("ASR", database_dsn, tmp_path) as world, edge_client(world.server.websocket_url) as client:
+        client.listen("start", mode="auto")
+        for fault in (Fault(status=500), LinkFault("refuse")):
+            await world.fail(fault)
+            client.send_binary(*spoken(SAID), *quiet())
+            assert await client.reply() == " ".join(WITHOUT["ASR"])
+            await world.heal()
+            client.send_binary(*spoken(SAID), *quiet())
+            assert await client.reply() == " ".join(ANSWERS["ASR"])
