@@ -9,15 +9,19 @@ PIP_INSTALL := install --quiet --disable-pip-version-check --no-compile --only-b
 .PHONY: help run chat test check bench bench-memory bench-plugin plugin fuzz lock lock-plugin check-lock clean
 
 help:
-	@echo "make run     start the server (PRESET=openai for real models, ARGS=... for options)"
-	@echo "make chat    talk to the running server from this terminal"
-	@echo "make test    every test (PROCESSES=2 at once); make check: format, lint, types, arrows, unit tests"
-	@echo "make bench   how soon devices hear an answer, and what it costs (ARGS=... for one case, a profile)"
-	@echo "make bench-memory  how much memory finds, and how fast (DATA=dialogues.json, ARGS=... for one case)"
+	@echo "make run           start the server (PRESET=openai for real models, ARGS=... for options)"
+	@echo "make chat          talk to the running server from this terminal"
+	@echo "make test          every test (PROCESSES=2 at once); the memory's on Python 3.12 too, if there is one"
+	@echo "make check         format, lint, types, arrows, unit tests"
+	@echo "make bench         how soon devices hear an answer, and what it costs (ARGS=... for one case, a profile)"
+	@echo "make bench-memory  how much memory finds, and how fast (DATA=dialogues.json, ARGS=... for its part on speed)"
 	@echo "make bench-plugin  the Dify plugin's memory against the public plugin's way of working (ARGS=... for one case)"
-	@echo "make plugin  the Dify plugin as dist/mem0-VERSION.difypkg, checked (WITH=milvus for Milvus's client)"
-	@echo "make fuzz    look for inputs that break a promise (FUZZ_SECONDS=60 a target; Linux)"
-	@echo "make lock    resolve requirements*.in again, make lock-plugin the plugin's; make check-lock: wheels for every platform"
+	@echo "make plugin        the Dify plugin as dist/mem0-VERSION.difypkg, checked (WITH=milvus for Milvus's client)"
+	@echo "make fuzz          look for inputs that break a promise (FUZZ_SECONDS=60 a target; Linux)"
+	@echo "make lock          resolve requirements*.in again; make lock-plugin: those of the plugin"
+	@echo "make check-lock    whether every pin has a wheel for every platform"
+	@echo "make clean         remove environments and caches; what the server keeps in data and tmp stays"
+	@echo "PYTHON=python3.12 names the Python that .venv is made with"
 
 run: $(VENV)/.ready
 	@exec $(BIN)/python -m xiaozhi_server serve $(if $(PRESET),--preset $(PRESET)) $(ARGS)
