@@ -5,6 +5,7 @@ take from it. Percentiles of one run each; run it on a quiet machine.
 """
 
 import argparse
+import asyncio
 import json
 import subprocess
 import sys
@@ -13,11 +14,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from bench.plain_turn import PlainTurns
 from bench.processes import PROJECT, Process, Usage, Watch
-from firmware_sim.load import PHRASE
+from firmware_sim.load import PHRASE, percentiles
 
 REALISTIC = ("--chat", "delay_s=0.3,step_s=0.02", "--transcription", "delay_s=0.2", "--speech", "delay_s=0.15")
-# The stand-ins' own time in a realistic turn: recogniser, first token, the words of the first clause, speech.
 LOAD_LIMIT_S = 600
 
 
@@ -56,8 +57,23 @@ def run_case(case: Case, profile: Path | None) -> dict[str, Any]:
         postgres = _postgres_pid(Path(folder) / "data")
         with _profiler(server.pid, profile, case), Watch(server.pid) as usage, Watch(postgres) as database:
             report = _load(server.found, case)
+        floor = _floor(report, case, cloud.found) if case.cloud else {}
     used = {"server": asdict(usage), "database": asdict(database)}
-    return {"case": case.name, **report, **used, **derived(report, usage, database, case)}
+    return {"case": case.name, **report, **used, **derived(report, usage, database, case), **floor}
+
+
+def _floor(report: dict[str, Any], case: Case, cloud_url: str) -> dict[str, Any]:
+    """What the delays of the services alone take, for a client that does nothing else, and the server's part."""
+    clients = PlainTurns(cloud_url, case.devices, case.turns, report["period_s"])
+    plain = percentiles(asyncio.run(clients.measure()))
+    return {"plain_turn_ms": plain, "overhead_ms": overhead(report["first_audio_ms"], plain)}
+
+
+def overhead(first_audio: dict[str, float], plain: dict[str, float]) -> dict[str, float]:
+    """By how much the server's 95th percentile is later than the plain client usually is, and than its own."""
+    if not first_audio or not plain:
+        return {}
+    return {f"p95_over_plain_{name}": round(first_audio["p95"] - plain[name], 1) for name in ("p50", "p95")}
 
 
 def _postgres_pid(data_folder: Path) -> int:
@@ -143,6 +159,18 @@ def table(rows: list[tuple[str, ...]]) -> str:
     )
 
 
+def notes(figures: dict[str, Any]) -> list[str]:
+    """What does not fit into the table."""
+    if not figures.get("overhead_ms"):
+        return []
+    plain, over = figures["plain_turn_ms"], figures["overhead_ms"]
+    return [
+        f"{figures['case']}: a plain client has the first sound of the services after {plain['p50']}/{plain['p95']} ms "
+        f"(p50/p95); overhead of the server: its p95 is {over['p95_over_plain_p50']} ms above that median, "
+        f"{over['p95_over_plain_p95']} ms above that p95"
+    ]
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.server", description=__doc__)
     names = [case.name for case in CASES]
@@ -160,6 +188,8 @@ def main() -> int:
         print(f"{case.name} ...", file=sys.stderr, flush=True)
         results.append(run_case(case, options.profile))
     print(table([row(figures) for figures in results]))
+    for note in (note for figures in results for note in notes(figures)):
+        print(note)
     if options.json:
         options.json.write_text(json.dumps(results, indent=2))
     return 0

@@ -4,7 +4,7 @@ import asyncio
 import random
 import statistics
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -84,6 +84,16 @@ def percentiles(values: Sequence[float]) -> dict[str, float]:
     return {name: round(value, 1) for name, value in chosen.items()}
 
 
+async def paced(turns: int, period_s: float) -> AsyncIterator[None]:
+    """Comes at a random moment, then every `period_s`: many who wait so are spread evenly."""
+    loop = asyncio.get_running_loop()
+    due_s = loop.time() + random.uniform(0, period_s)
+    for _ in range(turns):
+        await asyncio.sleep(max(0.0, due_s - loop.time()))
+        due_s += period_s
+        yield
+
+
 class Load:
     """Connects all devices, lets them talk, hangs them up."""
 
@@ -143,12 +153,7 @@ class Load:
         self._result.hello_ms.append((loop.time() - began) * 1000)
 
     async def _talk(self, device: SimulatedDevice, packets: Sequence[bytes], mode: Mode) -> None:
-        loop = asyncio.get_running_loop()
-        period_s = self._plan.period_s
-        due_s = loop.time() + random.uniform(0, period_s)
-        for _ in range(self._plan.turns):
-            await asyncio.sleep(max(0.0, due_s - loop.time()))
-            due_s += period_s
+        async for _ in paced(self._plan.turns, self._plan.period_s):
             try:
                 self._result.add(await device.say_packets(packets, mode=mode, timeout_s=REPLY_TIMEOUT_S))
             except (FirmwareError, OSError) as error:
