@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import LiteralString
 
 import psycopg
 from psycopg.rows import tuple_row
@@ -17,6 +18,8 @@ TURNS = 50
 FIRST_CONNECTIONS = 100
 HURRIED = {"XIAOZHI__TTS__ESPEAK__WORDS_PER_MINUTE": "450"}
 KEPT = "SELECT device_id, content FROM message JOIN session ON session.id = message.session_id WHERE role = 'user'"
+# The user of a memory is the household, which is the device itself until an account has it.
+REMEMBERED = "SELECT replace(user_id, 'device:', ''), text FROM memory_entry WHERE role = 'user'"
 
 
 def statement(number: int) -> str:
@@ -24,12 +27,16 @@ def statement(number: int) -> str:
 
 
 async def kept(folder: Path) -> list[tuple[str, str]]:
-    """What the server on this folder has left in its database, by device."""
+    """What the server on this folder has left in its dialogues, by device."""
+    return await read(folder, KEPT)
+
+
+async def read(folder: Path, query: LiteralString) -> list[tuple[str, str]]:
     postgres = EmbeddedPostgres(folder / "data")
     dsn = await postgres.start()
     try:
         async with await psycopg.AsyncConnection.connect(dsn, row_factory=tuple_row) as connection:
-            return await (await connection.execute(KEPT)).fetchall()
+            return await (await connection.execute(query)).fetchall()
     finally:
         await postgres.stop()
 
@@ -48,7 +55,7 @@ def all_heard(replies: Sequence[Reply]) -> None:
 
 
 async def test_sigterm_during_fifty_turns(tmp_path: Path, fault_table: FaultTable) -> None:
-    """They end, the exit code is 0, and every one is in the database."""
+    """They end, the exit code is 0, and every one is in the dialogues and in the memories, once."""
     server = ServerProcess(tmp_path, environment=HURRIED)
     await server.start()
     async with AsyncExitStack() as stack:
@@ -67,9 +74,10 @@ async def test_sigterm_during_fifty_turns(tmp_path: Path, fault_table: FaultTabl
     all_heard(replies)
     assert all(close is not None and close.code == 1001 for close in closes)
     expected = {(device.identity.mac, statement(number)) for number, device in enumerate(devices)}
-    found = await kept(tmp_path)
-    assert len(found) == TURNS
-    assert set(found) == expected
+    for query in (KEPT, REMEMBERED):
+        found = await read(tmp_path, query)
+        assert len(found) == TURNS, query
+        assert set(found) == expected, query
     fault_table.add_text("the server", f"SIGTERM during {TURNS} turns", "all answers to their end; exit code 0")
 
 

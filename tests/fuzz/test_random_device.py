@@ -73,6 +73,11 @@ async def metrics_of(server: RunningServer) -> dict[str, float]:
     return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines if not line.startswith("#")}
 
 
+async def readiness(server: RunningServer) -> int:
+    async with aiohttp.ClientSession() as session, session.get(f"{server.http_url}/readyz") as answer:
+        return answer.status
+
+
 async def no_connections(server: RunningServer) -> dict[str, float]:
     async with asyncio.timeout(SETTLE_S):
         while (metrics := await metrics_of(server))["xiaozhi_connections"]:  # noqa: ASYNC110 - it is over there
@@ -144,6 +149,7 @@ async def test_after_ten_thousand_random_steps_nothing_is_left_and_a_good_device
                 sys.stdout.write(f"grown by {grown_mib:.1f} MiB\n")
                 await talk(server)
             await no_connections(server)
+            assert await readiness(server) == 200
             assert not errors
             assert not [wrong for device in devices for wrong in device.wrongs]
             assert not [name for name in metrics if 'reason="failed' in name], "an exception while reading a message"
