@@ -1,7 +1,8 @@
-"""`server.auth` with the whole server: who gets a token, who is let in, and what ends it. `E1`: edge case 1."""
+"""`server.auth` with the whole server: who gets a token, who is let in, and what ends it. `e01`: edge case 1."""
 
 import asyncio
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from firmware_sim.device import Habits, SimulatedDevice
 from firmware_sim.errors import ConnectError
 from tests.support.postgres_proxy import PostgresProxy
 from tests.support.running_server import RunningServer, running_server
+from tests.support.waiting import until
 from xiaozhi_server.core.tokens import TokenMint
 from xiaozhi_server.store.database import Database, DatabaseOptions
 from xiaozhi_server.store.pairings import PairingStore
@@ -67,7 +69,7 @@ async def test_a_device_talks_with_the_token_of_its_ota_answer(database_dsn: str
         assert not device.violations
 
 
-async def test_e1_a_wrong_token_is_answered_401_before_the_upgrade(database_dsn: str, tmp_path: Path) -> None:
+async def test_e01_a_wrong_token_is_answered_401_before_the_upgrade(database_dsn: str, tmp_path: Path) -> None:
     async with running_server(database_dsn, tmp_path, AUTH) as server:
         token = await token_of(server)
         expired = TokenMint(KEY, 60, lambda: 1000.0).issue(MAC, OWNER, 0)
@@ -81,7 +83,7 @@ async def test_e1_a_wrong_token_is_answered_401_before_the_upgrade(database_dsn:
             pass
 
 
-async def test_e1_the_firmware_says_that_it_cannot_connect_and_comes_again(database_dsn: str, tmp_path: Path) -> None:
+async def test_e01_the_firmware_says_that_it_cannot_connect_and_comes_again(database_dsn: str, tmp_path: Path) -> None:
     async with (
         running_server(database_dsn, tmp_path, AUTH) as server,
         SimulatedDevice(server.ota_url, mac=MAC) as device,
@@ -218,3 +220,24 @@ async def test_off_as_it_is_by_default_nobody_is_checked(database_dsn: str, tmp_
         async with upgrade(server, None, client_id=STRANGER), upgrade(server, "test-token", mac="02:00:00:00:03:07"):
             pass
     assert not (tmp_path / "data" / "auth_key").exists()
+
+
+async def test_turned_on_later_a_device_belongs_to_the_client_that_came_first_while_it_was_off(
+    database_dsn: str, tmp_path: Path
+) -> None:
+    """So the clients that came by then are worth a look, and a pairing by hand mends what is wrong."""
+    async with running_server(database_dsn, tmp_path) as server:
+        await ota(server, client_id=STRANGER)
+        await until(partial(one_row, database_dsn, "SELECT client_id FROM device"))  # it is noted beside the answer
+        await ota(server)
+        async with upgrade(server, None):
+            pass
+    async with running_server(database_dsn, tmp_path, AUTH) as server:
+        assert await token_of(server) == ""
+        token = await token_of(server, client_id=STRANGER)
+        async with upgrade(server, token, client_id=STRANGER):
+            pass
+        await pair_or_revoke(database_dsn, "pair", OWNER)
+        async with upgrade(server, await token_of(server)):
+            pass
+        assert (await refusal(upgrade(server, token, client_id=STRANGER)))[0] == 401
