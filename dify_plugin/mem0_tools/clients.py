@@ -2,7 +2,8 @@
 
 Opening is shared: whoever comes meanwhile waits for the same one, and whoever gives up waiting does not break it off
 for the others. One that others have been opened after, and that nobody has asked for a while, is closed once nobody
-uses it: so ends what changed credentials leave behind.
+uses it: so ends what changed credentials leave behind. Where accepted writes wait for their next try it stays open, but
+not beside a newer one of the same memories, which does them with credentials that may be better.
 """
 
 import asyncio
@@ -16,6 +17,7 @@ from . import logs
 from .credentials import Settings
 from .heartbeat import beating
 from .memory import Home
+from .places import name_of
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +37,7 @@ class ClientOptions:
 @dataclass(slots=True, eq=False)
 class _Client:
     opening: asyncio.Task[Home]
+    place: str
     opened_at: float
     asked_at: float
     users: int = 0
@@ -46,8 +49,13 @@ class _Client:
     def is_used(self) -> bool:
         if self.users or not self.opening.done():
             return True
-        failed = self.opening.cancelled() or self.opening.exception() is not None
-        return not failed and self.opening.result().is_busy
+        return self.home is not None and self.home.is_busy
+
+    @property
+    def home(self) -> Home | None:
+        """None while it is opened, and where that failed."""
+        opened = self.opening.done() and not self.opening.cancelled() and self.opening.exception() is None
+        return self.opening.result() if opened else None
 
 
 class Clients:
@@ -93,7 +101,7 @@ class Clients:
     def _begin(self, settings: Settings) -> _Client:
         now = self._clock()
         opening = asyncio.create_task(self._open(settings), name="mem0-open", context=logs.of_no_run())
-        client = _Client(opening, now, now)
+        client = _Client(opening, name_of(settings), now, now)
         self._clients[settings.fingerprint] = client
         opening.add_done_callback(lambda done: self._opened(settings, client, done), context=logs.of_no_run())
         self._drop_replaced()
@@ -131,9 +139,15 @@ class Clients:
         for fingerprint, client in by_use:
             if client.is_used or client.opened_at >= newest:
                 continue
-            if spare > 0 or client.asked_at <= old:
+            if spare > 0 or (client.asked_at <= old and not self._has_writes(client)):
                 self._retire(fingerprint, self._options.close_deadline_s)
                 spare -= 1
+
+    def _has_writes(self, client: _Client) -> bool:
+        """Which nobody else would do."""
+        newer = (one for one in self._clients.values() if one.opened_at > client.opened_at)
+        has_some = client.home is not None and client.home.has_writes
+        return has_some and all(one.place != client.place for one in newer)
 
     def _retire(self, fingerprint: str, deadline_s: float) -> None:
         """From now on nobody gets it; who has it may finish."""

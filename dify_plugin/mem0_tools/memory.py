@@ -140,5 +140,10 @@ class Home:
 
     @property
     def is_busy(self) -> bool:
-        """Something goes on that nobody waits for and that would be broken off, or would have to wait."""
-        return any(one is not None and one.is_busy for one in (self.longterm, self.writes))
+        """Something goes on that nobody waits for and that would be broken off."""
+        return self.longterm is not None and self.longterm.is_busy
+
+    @property
+    def has_writes(self) -> bool:
+        """Accepted writes are being done or come again, by this memory or by whoever opens it next."""
+        return self.writes is not None and self.writes.is_busy

@@ -24,9 +24,14 @@ def data_folder(cwd: Path | None = None) -> Path:
 
 def folder_for(settings: Settings, base: Path | None = None) -> Path:
     """Of one memory, whatever else of the credentials changes: what was accepted yesterday is done today."""
-    folder = (base or data_folder()) / hashlib.sha256(_identity(settings.home).encode()).hexdigest()[:16]
+    folder = (base or data_folder()) / name_of(settings)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     return folder
+
+
+def name_of(settings: Settings) -> str:
+    """The same for all credentials that lead to the same memories."""
+    return hashlib.sha256(_identity(settings.home).encode()).hexdigest()[:16]
 
 
 def _identity(home: SelfHosted | Platform) -> str:

@@ -12,6 +12,7 @@ from xiaozhi_memory.mem0ai.accepting.worker import Worker, WorkOptions
 
 from . import logs
 from .constants import QUEUE_MONITOR_INTERVAL
+from .patience import WRITE_S
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +32,8 @@ class Writing:
         self._journal = journal
         self._told_every_s = told_every_s
         self._watching: asyncio.Task[None] | None = None
-        self._worker = Worker(journal, _Traced(engine), WorkOptions(parallel=min(parallel, PARALLEL_MAX)))
+        options = WorkOptions(parallel=min(parallel, PARALLEL_MAX), timeout_s=WRITE_S)
+        self._worker = Worker(journal, _Traced(engine), options)
 
     @property
     def is_busy(self) -> bool:

@@ -8,7 +8,7 @@ from xiaozhi_server.core.providers.memory.mem0ai.accepting.accepted import Accep
 from xiaozhi_server.core.providers.memory.mem0ai.accepting.file import FileJournal
 from xiaozhi_server.core.providers.memory.mem0ai.accepting.worker import WorkOptions
 
-PATIENT = WorkOptions(idle_pause_s=0.02, first_retry_s=0.3)
+PATIENT = WorkOptions(idle_pause_s=0.02, first_retry_s=0.3, lease_s=0.5)
 
 
 async def test_a_worker_is_busy_with_what_runs_and_with_what_comes_again(tmp_path: Path) -> None:

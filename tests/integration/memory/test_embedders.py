@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from firmware_sim.cloud import Fault, StandInCloud
+from tests.integration.memory.conftest import StartEngine
 from tests.integration.memory.mem0_world import Pool, opened_self_hosted
 from xiaozhi_server.core.providers.memory.mem0ai.by_mem0.opening import PartLimits
 from xiaozhi_server.core.providers.memory.mem0ai.embedding.embed import Vectors
@@ -165,6 +166,18 @@ async def test_what_was_asked_is_not_embedded_again_to_be_saved() -> None:
     assert counting.asked == ["who am I", "You are Ann.", "I like tea."]
     assert np.array_equal(await kept.embed(["who am I", "who am I"]), await plain.embed(["who am I", "who am I"]))
     assert len(counting.asked) == 3
+
+
+async def test_what_somebody_says_is_embedded_once_in_a_turn(start_engine: StartEngine) -> None:
+    embedder = _Counting()
+    async with start_engine(embedder) as engine:
+        embedder.asked.clear()  # a start tries it
+        await engine.search("I like tea.", user_id="ann")
+        said = [{"role": "user", "content": "I like tea."}, {"role": "assistant", "content": "So do I."}]
+        await engine.add(said, user_id="ann", infer=False)
+        assert embedder.asked == ["I like tea.", "So do I."]
+        (best, *_) = await engine.search("I like tea.", user_id="ann")
+        assert best.semantic_score == pytest.approx(1.0, abs=0.01)
 
 
 async def test_a_failure_is_not_kept() -> None:

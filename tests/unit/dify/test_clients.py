@@ -197,12 +197,11 @@ class Busy:
     is_busy = True
 
 
-@pytest.mark.parametrize("what", ["longterm", "writes"])
-async def test_what_goes_on_behind_an_answer_is_not_broken_off(what: str) -> None:
+async def test_what_goes_on_behind_an_answer_is_not_broken_off() -> None:
     busy = Busy()
 
     async def open_home(settings: Settings) -> Home:
-        return home_of(FakeMemory(), **({what: busy} if settings.fingerprint == "old" else {}))
+        return home_of(FakeMemory(), longterm=busy if settings.fingerprint == "old" else None)
 
     clients = Clients(open_home, ClientOptions(most=1, replaced_after_s=0.02))
     for name in ("old", "new"):
@@ -212,4 +211,38 @@ async def test_what_goes_on_behind_an_answer_is_not_broken_off(what: str) -> Non
     assert clients.count() == 2
     busy.is_busy = False
     await until(lambda: clients.count() == 1)
+    await clients.close(1.0)
+
+
+async def opened_with_writes(old: Settings, new: Settings, writes: Busy) -> Clients:
+    """And long ago: all that is not needed may go."""
+    now = 0.0
+
+    async def open_home(settings: Settings) -> Home:
+        return home_of(FakeMemory(), writes=writes if settings is old else None)
+
+    clients = Clients(open_home, clock=lambda: now)
+    for one in (old, new):
+        now += 1.0
+        async with clients.lease(one):
+            pass
+    now += 1000.0
+    clients._drop_replaced()  # as it is done from time to time
+    return clients
+
+
+async def test_accepted_writes_that_come_again_keep_a_memory_open() -> None:
+    writes = Busy()
+    other = Settings(Platform("another key"), "other")
+    clients = await opened_with_writes(settings("one"), other, writes)
+    assert clients.count() == 2
+    writes.is_busy = False
+    clients._drop_replaced()
+    assert clients.count() == 1
+    await clients.close(1.0)
+
+
+async def test_they_are_left_to_better_credentials_of_the_same_memories() -> None:
+    clients = await opened_with_writes(settings("old"), settings("new"), Busy())
+    assert clients.count() == 1
     await clients.close(1.0)

@@ -79,7 +79,10 @@ TEXTS = st.one_of(
     [
         (Pointer(2, "Drives a red Golf."), ("Drives a red Golf.", True)),
         (Pointer(2, "drives a RED golf"), ("Drives a red Golf.", True)),
-        (Pointer(2, "a red Golf"), ("Drives a red Golf.", True)),
+        (Pointer(2, "Drives a red"), ("Drives a red Golf.", True)),
+        (Pointer(1, "Drives a red Golf since 2019."), ("Drives a red Golf.", True)),
+        (Pointer(2, "a red Golf"), ("Drives a red Golf.", False)),  # what is missing at the begin may be a "not"
+        (Pointer(2, "Drives a red Gol"), ("Drives a red Golf.", False)),
         (Pointer(1, "Drives a red Golf."), ("Drives a red Golf.", True)),  # a slip of the number
         (Pointer(None, "住在慕尼黑"), ("住在慕尼黑。", True)),
         (Pointer(9, "住在慕尼黑"), ("住在慕尼黑。", True)),
@@ -99,6 +102,28 @@ def test_a_known_memory_is_found_by_its_words_and_its_number(pointer: Pointer, f
     known = tuple(memory(text, number) for number, text in enumerate(texts))
     pointed = Request((line("Hello.", 0),), known, (), Wishes()).pointed(pointer)
     assert (pointed and (pointed.memory.text, pointed.copied)) == found
+
+
+@pytest.mark.parametrize(
+    ("known", "pointer", "found"),
+    [
+        (("Lives in Munich with Anna.", "Lives in Munich."), Pointer(1, "Lives in Munich."), 2),
+        (("Has a dog.", "Lives in Munich.", "Lives in Munich with Anna."), Pointer(1, "Lives in Munich."), 2),
+        (("Dislikes tea.", "Likes tea."), Pointer(1, "Likes tea."), 2),
+        (("不喜欢喝茶。", "喜欢喝茶。"), Pointer(1, "喜欢喝茶"), 2),
+        (("Lives in Munich with Anna.", "Lives in Munich with Tom."), Pointer(1, "Lives in Munich"), 1),
+    ],
+)
+def test_all_of_the_words_count_more_than_a_part(known: tuple[str, ...], pointer: Pointer, found: int) -> None:
+    memories = tuple(memory(text, number) for number, text in enumerate(known))
+    pointed = Request((line("Hello.", 0),), memories, (), Wishes()).pointed(pointer)
+    assert pointed == (memories[found - 1], True)
+
+
+@pytest.mark.parametrize(("known", "words"), [("Dislikes tea.", "Likes tea."), ("不喜欢喝茶。", "喜欢喝茶。")])
+def test_a_denial_is_no_copy(known: str, words: str) -> None:
+    pointed = Request((line("Hello.", 0),), (memory(known),), (), Wishes()).pointed(Pointer(1, words))
+    assert pointed == (memory(known), False)
 
 
 @settings(deadline=None)

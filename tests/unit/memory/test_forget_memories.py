@@ -161,6 +161,21 @@ async def test_what_a_killed_process_left_in_the_log_goes_next_time(log: Any) ->
     assert set(await log.read("ann")) == set(ids[:2])
 
 
+class SlowStore(Store):
+    """Lists for a while what was deleted."""
+
+    async def delete(self, what: Any, *, user_id: str = "") -> None:
+        """Not yet."""
+
+
+async def test_uses_stay_where_what_was_deleted_hides_other_memories(log: Any) -> None:
+    store = SlowStore([memory(1, 300), memory(2, 10), memory(3, 10)])
+    await log.note("ann", {UUID(int=3): [Recall(0.8, ago(3))]})
+    done = await tool(store, log, page=2).forget_faded(user_id="ann")
+    assert (done["deleted_count"], done["partial"]) == (1, True)
+    assert set(await log.read("ann")) == {UUID(int=3)}
+
+
 async def test_no_more_than_a_page_is_in_hand(log: Any) -> None:
     store = Store([memory(number, 300 if number % 2 else 10) for number in range(1, 41)])
     done = await tool(store, log, page=25).forget_faded(user_id="ann")

@@ -61,11 +61,11 @@ class Worker:
         self._task: asyncio.Task[None] | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._jobs: dict[asyncio.Task[None], Accepted] = {}
-        self._again_until = -math.inf  # when what was postponed here has certainly been begun again
+        self._again_until = -math.inf  # by when what was postponed here is due, and begun again
 
     @property
     def is_busy(self) -> bool:
-        """Something is being done, or comes again and would wait for the next start."""
+        """Something is being done, or was postponed by this process and would wait for the next start."""
         return bool(self._jobs) or time.monotonic() < self._again_until
 
     def start(self) -> None:
@@ -184,7 +184,9 @@ class Worker:
             kind,
             pause_s,
         )
-        self._again_until = max(self._again_until, time.monotonic() + pause_s + 3 * options.idle_pause_s)
+        self._again_until = max(
+            self._again_until, time.monotonic() + max(pause_s, options.lease_s) + 3 * options.idle_pause_s
+        )
         await self._tell("postponed", self.journal.postpone(accepted, pause_s=pause_s, error=kind))
 
     async def _tell(self, what: str, telling: Awaitable[None]) -> None:

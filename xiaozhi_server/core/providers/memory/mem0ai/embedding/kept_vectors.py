@@ -27,7 +27,7 @@ class _Asked:
 
 
 class KeptVectors:
-    """An embedder in front of another one. Single texts are kept: they are questions.
+    """An embedder in front of another one. Single texts are kept: nearly all of them are questions.
 
     Of many texts, which are to be saved, those are not computed again that somebody has just asked with: what a person
     says is a question first and a memory soon after.

@@ -23,7 +23,7 @@ from .answer import Answer, NamedThing, Relation, Told
 from .check import Checked, Verdict, founded_things
 from .learned import Learned, Replaced, SaidAgain, ToldRelation
 from .marks import marks_of
-from .request import Pointed, Request, zone_of
+from .request import Pointed, Request, words_alone, zone_of
 from .sentences import sentences_of
 from .thing import SELF, key_of
 
@@ -302,12 +302,8 @@ def _is_about(fact: Told, name: str) -> bool:
 def _names(text: str, name: str) -> bool:
     """Whether the name stands in the text, as words of its own where words are parted by blanks."""
     key = key_of(name)
-    whole = f" {' '.join(marks_words(text))} "
+    whole = f" {words_alone(text)} "
     return f" {key} " in whole or (not key.isascii() and key in folded(text))
-
-
-def marks_words(text: str) -> list[str]:
-    return "".join(character if character.isalnum() else " " for character in folded(text)).split()
 
 
 def _speaker(said: Sequence[tuple[OutboxEntry, SpokenMessage]]) -> str | None:

@@ -58,11 +58,14 @@ class Request:
     def pointed(self, pointer: Pointer) -> Pointed | None:
         """Words are believed more than a number: where they stand in one memory alone, that one is meant."""
         memory = self.memory(pointer.number)
-        if memory is not None and _copies(pointer.words, memory.text):
-            return Pointed(memory, copied=True)
-        fitting = [one for one in self.known if _copies(pointer.words, one.text)]
-        if len(fitting) == 1:
-            return Pointed(fitting[0], copied=True)
+        for copies in (_is, _is_part_of):
+            fitting = [one for one in self.known if copies(pointer.words, one.text)]
+            if memory is not None and memory in fitting:
+                return Pointed(memory, copied=True)
+            if len(fitting) == 1:
+                return Pointed(fitting[0], copied=True)
+            if fitting:
+                break
         return None if memory is None else Pointed(memory, copied=False)
 
     def sources(self, numbers: Sequence[int]) -> list[int]:
@@ -120,14 +123,21 @@ def compact(value: Mapping[str, Any]) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def _copies(words: str, text: str) -> bool:
-    """Whether the words are this text or a good part of it."""
-    copied, whole = _squeezed(words), _squeezed(text)
-    return copied in whole and 0 < _COPIED * len(whole) <= len(copied)
+def _is(words: str, text: str) -> bool:
+    return words_alone(words) == words_alone(text) != ""
 
 
-def _squeezed(text: str) -> str:
-    return "".join(character for character in folded(text) if character.isalnum())
+def _is_part_of(words: str, text: str) -> bool:
+    """Whether one is a good part of the other, from its begin on: who copies may leave out an end, or add one."""
+    one, other = sorted((words_alone(words), words_alone(text)), key=len)
+    if not one or not other.startswith(one) or len(one) < _COPIED * len(other):
+        return False
+    behind = other[len(one) : len(one) + 1]
+    return not (one[-1].isascii() and behind.isascii() and behind.isalnum())  # not in the middle of a word
+
+
+def words_alone(text: str) -> str:
+    return " ".join("".join(character if character.isalnum() else " " for character in folded(text)).split())
 
 
 def zone_of(wishes: Wishes) -> tzinfo:

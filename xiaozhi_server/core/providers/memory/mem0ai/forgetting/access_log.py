@@ -18,7 +18,9 @@ _CANCEL_TIMEOUT_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class AccessOptions:
-    """So much is waited for more, and so many recalls may wait; beyond that new ones leave no trace."""
+    """So much is waited for more: the recalls of several turns are written down together, and a crash loses as many.
+    So many recalls may wait; beyond that new ones leave no trace.
+    """
 
     flush_every_s: float = 30.0
     waiting_max: int = 50_000

@@ -63,7 +63,9 @@ class PruneByList:
         judge = _Judge(uses, now, ttl_days)
         gone: set[UUID] = set()
         while True:
-            there = [one for one in await self._listed.some(scope, limit=self._page) if one.id not in gone]
+            listed = await self._listed.some(scope, limit=self._page)
+            is_partial = len(listed) >= self._page
+            there = [one for one in listed if one.id not in gone]  # some stores are slow to know it
             due = judge.due(there)
             if dry_run or not due:
                 break
@@ -72,7 +74,6 @@ class PruneByList:
             if len(there) + len(gone) < self._page:
                 there = [one for one in there if one.id not in gone]
                 break
-        is_partial = len(there) >= self._page
         sees_all = not dry_run and scope.agent_id is None and not is_partial
         # A process that was killed may have deleted memories and left their uses.
         nobodys = uses.keys() - {one.id for one in there} if sees_all else set()
