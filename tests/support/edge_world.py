@@ -7,15 +7,19 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import psycopg
+import pytest
 from aiohttp import ClientSession
 
 from firmware_sim.cloud import StandInCloud
 from tests.support.running_server import RunningServer, running_server
+from xiaozhi_server.core.connection import ConnectionOptions
+from xiaozhi_server.options import connection_options
+from xiaozhi_server.settings import Settings
 
 PHRASES = ("Stop.", "Thank you.", "Good morning.")
 POLL_S = 0.02
@@ -81,6 +85,15 @@ def from_cloud(cloud: StandInCloud, *kinds: str) -> dict[str, Any]:
     entry = {"type": "openai", "base_url": cloud.base_url, "api_key": "none"}
     chosen = {f"selected_module.{kind}": "Remote" for kind in kinds}
     return chosen | {f"{kind}.Remote": entry for kind in kinds}
+
+
+def soon_idle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next server finds a connection idle after a second; its setting starts at a minute."""
+
+    def impatient(settings: Settings) -> ConnectionOptions:
+        return replace(connection_options(settings), idle_close_s=1.0)
+
+    monkeypatch.setattr("xiaozhi_server.app.connection_options", impatient)
 
 
 @asynccontextmanager

@@ -21,7 +21,7 @@ from firmware_sim.frames import FrameLayout
 from firmware_sim.opus import packet_duration_ms
 from tests.support.connection_fakes import Stage, World
 from tests.support.edge_client import HELLO, MAC, EdgeClient, edge_client, quiet, spoken
-from tests.support.edge_world import EdgeWorld, edge_world, until
+from tests.support.edge_world import EdgeWorld, edge_world, soon_idle, until
 from tests.support.log_lines import log_lines
 from tests.support.running_server import running_server
 from tests.support.virtual_time import run_virtual
@@ -484,6 +484,21 @@ def test_e18_a_quiet_connection_is_closed_before_the_device_gives_it_up() -> Non
     for seconds in (59, 111):
         with pytest.raises(ValueError, match="close_connection_no_voice_time"):
             Settings(close_connection_no_voice_time=seconds)
+
+
+async def test_e18_a_quiet_socket_gets_a_close_frame_and_then_ends(
+    database_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    soon_idle(monkeypatch)
+    async with edge_world(database_dsn, tmp_path) as world, edge_client(world.url) as client:
+        await has_a_turn(client)
+        close = await client.wait_closed()
+        assert close is not None
+        assert (close.code, close.reason) == (1000, "idle")
+        assert client.kinds[-1] == "tts stop", "nobody listened, so nobody is told goodbye"
+        await world.connections_are(0)
+        assert await world.metric("xiaozhi_connections_closed_total", reason="idle") == 1
+        await has_a_turn_as(world, OTHER_MAC)
 
 
 def test_e18_a_connection_that_stays_shows_a_sign_of_life_within_120_s() -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,10 @@ import pytest
 import pytest_asyncio
 
 from firmware_sim.device import Habits, SimulatedDevice
+from firmware_sim.errors import ChannelClosedError
 from tests.support.connection_fakes import World
 from tests.support.edge_client import EdgeClient, edge_client, quiet, spoken
-from tests.support.edge_world import EdgeWorld, edge_world, until
+from tests.support.edge_world import EdgeWorld, edge_world, soon_idle, until
 from tests.support.virtual_time import run_virtual
 from xiaozhi_server.options import connection_options
 from xiaozhi_server.settings import Settings
@@ -345,6 +347,32 @@ def test_e32_when_nobody_speaks_it_says_goodbye_and_closes(mode: str) -> None:
     assert world.announced() == ["Goodbye, see you soon."]
     assert world.channel.kinds() == ["tts start", "tts sentence_start", "audio", "tts stop"]
     assert world.channel.closed_with == (1000, "said goodbye")
+
+
+@pytest.mark.parametrize("mode", ["auto", "realtime"])
+async def test_e32_whoever_only_sends_silence_hears_the_goodbye_and_then_a_close_frame(
+    mode: str, database_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    soon_idle(monkeypatch)
+    async with edge_world(database_dsn, tmp_path) as world, edge_client(world.url) as client:
+        client.listen("start", mode=mode)
+        silence = asyncio.create_task(_keep_silent(client))
+        assert await client.reply() == "Goodbye, see you soon."
+        close = await client.wait_closed()
+        await silence
+        assert close is not None
+        assert (close.code, close.reason) == (1000, "said goodbye")
+        assert replies_in(client) == ONE_REPLY
+        assert "audio" in client.kinds
+        assert (world.heard, world.thought) == (0, 0)
+
+
+async def _keep_silent(client: EdgeClient) -> None:
+    """As a microphone does in an empty room, for as long as there is a connection."""
+    with suppress(ChannelClosedError):
+        while client.close is None:
+            client.send_binary(*quiet(1))
+            await asyncio.sleep(0.06)
 
 
 async def test_e33_endless_speech_is_cut_into_utterances(database_dsn: str, tmp_path: Path) -> None:
