@@ -30,7 +30,10 @@ class AdoptEntry(BaseModel):
 
 
 class CacheEntry(BaseModel):
-    """Where answers are kept for a moment: in this process, or in a Redis that several share."""
+    """A Redis in which several processes share answers, each for `ttl_s`.
+
+    Without one answers are not kept: memories at hand in this process are dropped as soon as they change, not by time.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
