@@ -13,6 +13,7 @@ import pytest
 from firmware_sim.cloud import Fault, StandInCloud
 from tests.integration.memory.conftest import StartEngine
 from tests.integration.memory.mem0_world import Pool, opened_self_hosted
+from xiaozhi_server.core.providers.memory.mem0ai import MemoryEngine
 from xiaozhi_server.core.providers.memory.mem0ai.by_mem0.opening import PartLimits
 from xiaozhi_server.core.providers.memory.mem0ai.embedding.embed import Vectors
 from xiaozhi_server.core.providers.memory.mem0ai.embedding.embed_mem0 import Mem0Embedder
@@ -23,6 +24,7 @@ from xiaozhi_server.core.providers.memory.mem0ai.embedding.embed_openai import (
     open_openai_embedder,
 )
 from xiaozhi_server.core.providers.memory.mem0ai.embedding.kept_vectors import KeptVectors
+from xiaozhi_server.core.providers.memory.mem0ai.rows import reembed
 from xiaozhi_server.core.providers.memory.mem0ai.self_hosted import SelfHostedOptions
 from xiaozhi_server.core.providers.memory.mem0ai.testing import WordEmbedder
 
@@ -259,3 +261,40 @@ async def test_a_slow_embedder_has_the_time_that_whoever_opened_it_gives(
         else:
             with pytest.raises(EmbedderError, match=r"did not answer in 0\.1 s"):
                 await asking
+
+
+class Newer(WordEmbedder):
+    name = "newer words"
+
+
+async def warned(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What a start said of other embedders, and by whom, once it has looked."""
+    await asyncio.gather(*(task for task in asyncio.all_tasks() if task.get_name() == "memory-foreign"))
+    said = [record.name for record in caplog.records if "memory reembed" in record.getMessage()]
+    caplog.clear()
+    return said
+
+
+async def test_a_start_says_that_the_embedder_was_changed_until_all_have_new_vectors(
+    start_engine: StartEngine, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with start_engine() as engine:
+        await engine.add([{"role": "user", "content": "I like tea."}], user_id="ann", infer=False)
+        assert await warned(caplog) == []
+    async with start_engine() as engine:
+        assert await warned(caplog) == []
+    async with start_engine(Newer()) as engine:
+        assert await warned(caplog) == [reembed.__name__]
+        await engine.reembed(lambda count: None)
+    async with start_engine(Newer()):
+        assert await warned(caplog) == []
+
+
+async def test_a_short_command_says_nothing_of_another_embedder(pool: Pool, start_engine: StartEngine) -> None:
+    async with start_engine() as engine:
+        await engine.add([{"role": "user", "content": "I like tea."}], user_id="ann", infer=False)
+    with ThreadPoolExecutor(1) as executor:
+        command = MemoryEngine(pool, Newer(), executor)
+        await command.start(work=False)
+        assert not [task for task in asyncio.all_tasks() if task.get_name() == "memory-foreign"]
+        await command.stop(1.0)

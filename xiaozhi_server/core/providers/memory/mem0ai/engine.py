@@ -97,6 +97,7 @@ LEDGER = "memory_migration"
 _DEAD_LETTERS_MAX = 10_000
 _NOBODY = "(nobody)"
 _WARM_VECTOR_S = 0.1
+_CANCEL_TIMEOUT_S = 1.0
 _CALLS_A_NIGHT = 20  # for one owner
 _FOUND_MAX = 1000
 _LISTED_MAX = 100_000
@@ -174,6 +175,7 @@ class MemoryEngine(KnowsThings):
         self._shares = Shares(self._connection, self._changed)
         self._reads = SharedReads(pool)
         self._number = 0
+        self._looking: asyncio.Task[None] | None = None
         self._access = AccessLog(Traces(pool), self._options.access)
         self._clock = self._options.clock
         self.maintenance = Maintenance(pool, self._options.maintenance, self.observer, self._clock, rules)
@@ -216,10 +218,15 @@ class MemoryEngine(KnowsThings):
         self._intake.start(saver if self._describer is None else DescribingSaver(saver, self._describer))
         self._access.start()
         self.maintenance.start(last=Forgetting(self._pool, self._searcher.forget, self._access.flush))
+        # In the background: where all are of ours by now, that is known after the last of them.
+        self._looking = asyncio.create_task(reembed.warn_of_foreign(self._pool, self._number), name="memory-foreign")
 
     async def stop(self, deadline_s: float) -> None:
         """Save what is due as long as the deadline allows; the rest is saved by the next start."""
         await self.maintenance.stop()
+        if self._looking is not None:
+            self._looking.cancel()
+            await asyncio.wait({self._looking}, timeout=_CANCEL_TIMEOUT_S)  # a frozen database may hold it longer
         intake = () if self._intake is None else (self._intake.stop(deadline_s),)
         await asyncio.gather(self._access.stop(deadline_s), self._reads.stop(), *intake)
         if self._contact is not None:

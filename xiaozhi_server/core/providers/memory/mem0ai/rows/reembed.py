@@ -1,20 +1,40 @@
 """After a change of the embedder: gives every memory a vector of the new one, batch by batch, while all goes on."""
 
+import logging
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, Error
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool
 
 from ..embedding.embed import Embedder
 from ..statements import statement
 from .halfvec import HalfVector
+from .pgstore import reading
+
+logger = logging.getLogger(__name__)
 
 Pool = AsyncConnectionPool[Any]
 
 _BATCH = 128
+_FOREIGN = (
+    "memory: there are memories with vectors of another embedder: they are found by their words alone until"
+    " `python -m xiaozhi_server memory reembed` has been run"
+)
+
+
+async def warn_of_foreign(pool: Pool, embedder_number: int) -> None:
+    """Say so if the embedder was changed and somebody's memories still have vectors of another one. Never fails."""
+    try:
+        async with reading(pool) as connection:
+            (row,) = await _rows(connection, "entry_foreign", {"embedder": embedder_number})
+    except (Error, OSError) as error:
+        logger.debug("memory: not known whether there are vectors of another embedder (%s)", type(error).__name__)
+        return
+    if row["is_there"]:
+        logger.warning(_FOREIGN)
 
 
 async def outdated(connection: AsyncConnection[Any], embedder_number: int) -> Mapping[str, int]:
