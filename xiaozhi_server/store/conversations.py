@@ -185,6 +185,7 @@ class ConversationStore:
         try:
             await self._on_disk(self._spool.put, exchange)
         except (SpoolFullError, OSError):
+            self._spooled = max(0, self._spooled - 1)
             self._on_lost()  # the database did not take it in time, and now there is no room on disk either
             raise
         finally:

@@ -236,6 +236,7 @@ async def test_the_spool_has_a_bound(database_dsn: str, tmp_path: Path) -> None:
         await store.record(exchange("two"), None)
         with pytest.raises(SpoolFullError):
             await store.record(exchange("three"), None)
+        assert store.waiting == 2, "what found no room does not wait"
         await store.close(0.05)
 
 
