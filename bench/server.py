@@ -10,16 +10,21 @@ import json
 import subprocess
 import sys
 import tempfile
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from bench.plain_turn import PlainTurns
 from bench.processes import PROJECT, Process, Usage, Watch
+from bench.profiling import MOST, Profiler, most_own_time, shown
 from firmware_sim.load import PHRASE, percentiles
 
 REALISTIC = ("--chat", "delay_s=0.3,step_s=0.02", "--transcription", "delay_s=0.2", "--speech", "delay_s=0.15")
 LOAD_LIMIT_S = 600
+PROFILE_HELP = f"""sample the server while it is under load: below the table come, for each case, the {MOST} functions
+with the largest own share of the samples, each with the line that it was most often met at; the folder gets all stacks
+as CASE.txt, which viewers of flame graphs open"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +60,8 @@ def run_case(case: Case, profile: Path | None) -> dict[str, Any]:
     ):
         _load(server.found, replace(case, devices=2, turns=1, mode="manual"))  # everything is loaded once
         postgres = _postgres_pid(Path(folder) / "data")
-        with _profiler(server.pid, profile, case), Watch(server.pid) as usage, Watch(postgres) as database:
+        profiler = Profiler(server.pid, _stacks_file(profile, case)) if profile else nullcontext()
+        with profiler, Watch(server.pid) as usage, Watch(postgres) as database:
             report = _load(server.found, case)
         floor = _floor(report, case, cloud.found) if case.cloud else {}
     used = {"server": asdict(usage), "database": asdict(database)}
@@ -74,6 +80,10 @@ def overhead(first_audio: dict[str, float], plain: dict[str, float]) -> dict[str
     if not first_audio or not plain:
         return {}
     return {f"p95_over_plain_{name}": round(first_audio["p95"] - plain[name], 1) for name in ("p50", "p95")}
+
+
+def _stacks_file(folder: Path, case: Case) -> Path:
+    return folder / f"{case.name}.txt"
 
 
 def _postgres_pid(data_folder: Path) -> int:
@@ -99,28 +109,6 @@ def _load(ota_url: str, case: Case) -> dict[str, Any]:
     done = subprocess.run(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True, timeout=LOAD_LIMIT_S, check=False)
     report: dict[str, Any] = json.loads(done.stdout)
     return report
-
-
-class _profiler:  # noqa: N801 - used like a function
-    """Records a flame graph of the server while the load runs."""
-
-    def __init__(self, pid: int, folder: Path | None, case: Case) -> None:
-        self._command = (
-            ["py-spy", "record", "--pid", str(pid), "--output", str(folder / f"{case.name}.svg"), "--rate", "200"]
-            if folder
-            else []
-        )
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def __enter__(self) -> None:
-        if self._command:
-            program = Path(sys.executable).with_name(self._command[0])
-            self._process = subprocess.Popen([str(program), *self._command[1:]], stdout=subprocess.DEVNULL)
-
-    def __exit__(self, *_: object) -> None:
-        if self._process is not None:
-            self._process.send_signal(2)  # it writes its graph when interrupted
-            self._process.wait(timeout=60)
 
 
 def derived(report: dict[str, Any], usage: Usage, database: Usage, case: Case) -> dict[str, Any]:
@@ -171,14 +159,19 @@ def notes(figures: dict[str, Any]) -> list[str]:
     ]
 
 
+def _profile_lines(folder: Path, case: Case) -> list[str]:
+    file = _stacks_file(folder, case)
+    if not file.exists():
+        return [f"{case.name}: py-spy wrote nothing; it may need more rights to look into the server"]
+    return shown(f"{case.name}: where the server was met (own share of the samples)", most_own_time(file.read_text()))
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.server", description=__doc__)
     names = [case.name for case in CASES]
     parser.add_argument("--case", action="append", choices=names, help="only this one; may be repeated")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
-    parser.add_argument(
-        "--profile", type=Path, metavar="FOLDER", help="write a flame graph of the server for each case"
-    )
+    parser.add_argument("--profile", type=Path, metavar="FOLDER", help=PROFILE_HELP)
     options = parser.parse_args()
     if options.profile:
         options.profile.mkdir(parents=True, exist_ok=True)
@@ -190,6 +183,9 @@ def main() -> int:
     print(table([row(figures) for figures in results]))
     for note in (note for figures in results for note in notes(figures)):
         print(note)
+    if options.profile:
+        for case in chosen:
+            print(*_profile_lines(options.profile, case), sep="\n")
     if options.json:
         options.json.write_text(json.dumps(results, indent=2))
     return 0
