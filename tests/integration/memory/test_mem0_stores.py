@@ -11,10 +11,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from psycopg.errors import UniqueViolation
 
-from tests.integration.memory.mem0_world import QUICK, Engine, Pool, said, saved
+from tests.integration.memory.mem0_world import QUICK, Engine, Pool, said, saved, until
 from xiaozhi_server.core.providers.memory.mem0ai import InvalidIdError, MemoryEngine
 from xiaozhi_server.core.providers.memory.mem0ai.by_mem0.bridge import load_mem0
 from xiaozhi_server.core.providers.memory.mem0ai.by_mem0.mem0_parts import Part, open_vector_store
@@ -26,7 +27,7 @@ from xiaozhi_server.core.providers.memory.mem0ai.errors import (
     MemoryNotFoundError,
 )
 from xiaozhi_server.core.providers.memory.mem0ai.filters import parse
-from xiaozhi_server.core.providers.memory.mem0ai.records import StoredMemory
+from xiaozhi_server.core.providers.memory.mem0ai.records import NewMemory, StoredMemory
 from xiaozhi_server.core.providers.memory.mem0ai.rows.listing import cursor_of
 from xiaozhi_server.core.providers.memory.mem0ai.scope import Scope
 from xiaozhi_server.core.providers.memory.mem0ai.testing import WordEmbedder
@@ -418,6 +419,43 @@ async def test_the_table_is_made_once_by_many_first_calls(database_dsn: str, tmp
         asked = (store.with_words(Scope("ann"), "plums", limit=5) for _ in range(8))
         assert await asyncio.gather(*asked) == [[]] * 8
         assert made == [1]
+    finally:
+        await store.close()
+
+
+_BLOCKED = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%of_mem0%'"
+
+
+async def new(text: str, user_id: str) -> NewMemory:
+    at = datetime.now(UTC)
+    (vector,) = await WordEmbedder().embed([text])
+    memory = StoredMemory(uuid.uuid4(), user_id, "", "", "", "user", None, text, None, at, at)
+    return NewMemory(memory, (), vector)
+
+
+async def test_no_question_waits_for_what_is_saved(database_dsn: str, tmp_path: Path) -> None:
+    store = opened("pgvector", database_dsn, tmp_path)
+    tea = await new("I like green tea.", "ann")
+    try:
+        async with (
+            await psycopg.AsyncConnection.connect(database_dsn) as locking,
+            await psycopg.AsyncConnection.connect(database_dsn, autocommit=True) as watching,
+        ):
+            await store.insert([tea])
+            await locking.execute("LOCK TABLE of_mem0 IN EXCLUSIVE MODE")
+            rows = [await new(f"I have {number} hats.", "bob") for number in range(4)]  # as many as there are threads
+            inserting = [asyncio.create_task(store.insert([row])) for row in rows]
+
+            async def all_wait() -> bool:
+                row = await (await watching.execute(_BLOCKED)).fetchone()
+                return row is not None and row[0] == len(inserting)
+
+            await until(all_wait)
+            ((found, _),) = await store.nearest(Scope("ann"), tea.vector, limit=5)
+            assert found.text == "I like green tea."
+            assert not any(task.done() for task in inserting)
+            await locking.rollback()
+            await asyncio.gather(*inserting)
     finally:
         await store.close()
 

@@ -41,13 +41,17 @@ class StoreLimitError(PartFailedError):
 
 
 class OtherStore:
-    """Its calls block, so they run in threads; in one only where the store lives in this process."""
+    """Its calls block, so they run in threads, those that write in others than those that read: no question waits for
+    what is saved. Where the store lives in this process there is one for all.
+    """
 
     def __init__(self, store: Any, provider: str, *, timeout_s: float = 10.0) -> None:
         self.provider = provider
         self._store = store
         self._timeout_s = timeout_s
-        self._threads = Threads(f"memory-{provider}", 1 if _is_in_this_process(store, provider) else _THREADS)
+        is_here = _is_in_this_process(store, provider)
+        self._reading = Threads(f"memory-{provider}", 1 if is_here else _THREADS)
+        self._writing = self._reading if is_here else Threads(f"memory-{provider}-writes", _THREADS)
         self._opening = asyncio.Lock()
         self._is_open = False
 
@@ -66,11 +70,11 @@ class OtherStore:
         payloads = [self._payload(row.memory, batch) for row in rows]
         vectors = [_numbers(row.vector) for row in rows]
         ids = [str(row.memory.id) for row in rows]
-        await self._run(lambda: self._store.insert(vectors=vectors, payloads=payloads, ids=ids))
+        await self._write(lambda: self._store.insert(vectors=vectors, payloads=payloads, ids=ids))
 
     async def replace(self, row: NewMemory) -> None:
         id, vector, payload = str(row.memory.id), _numbers(row.vector), self._payload(row.memory, "")
-        await self._run(lambda: self._store.update(vector_id=id, vector=vector, payload=payload))
+        await self._write(lambda: self._store.update(vector_id=id, vector=vector, payload=payload))
 
     async def delete(self, memories: Iterable[StoredMemory]) -> None:
         ids = [str(memory.id) for memory in memories]
@@ -80,7 +84,7 @@ class OtherStore:
                 self._store.delete(vector_id=id)
 
         for begin in range(0, len(ids), _DELETED_AT_ONCE):
-            await self._run(partial(work, ids[begin : begin + _DELETED_AT_ONCE]))
+            await self._write(partial(work, ids[begin : begin + _DELETED_AT_ONCE]))
 
     async def ping(self) -> None:
         """StoreFailedError where it does not answer."""
@@ -138,7 +142,7 @@ class OtherStore:
     async def close(self) -> None:
         for name in ("client", "connection_pool"):
             if callable(close := getattr(getattr(self._store, name, None), "close", None)):
-                await self._call(close)
+                await self._call(close, self._reading)
 
     def _payload(self, memory: StoredMemory, batch: str) -> dict[str, Any]:
         # The store cuts words where there are blanks: so it finds ours, Chinese ones too.
@@ -163,11 +167,16 @@ class OtherStore:
     async def _run(self, job: Callable[[], T]) -> T:
         if not self._is_open:
             await self._open()
-        return await self._call(job)
+        return await self._call(job, self._reading)
 
-    async def _call(self, job: Callable[[], T]) -> T:
+    async def _write(self, job: Callable[[], T]) -> T:
+        if not self._is_open:
+            await self._open()
+        return await self._call(job, self._writing)
+
+    async def _call(self, job: Callable[[], T], threads: Threads) -> T:
         try:
-            return await self._threads.run(job, timeout_s=self._timeout_s)
+            return await threads.run(job, timeout_s=self._timeout_s)
         except Exception as error:  # noqa: BLE001 - a provider call
             raise StoreFailedError(f"{self.provider} failed: {type(error).__name__}") from None
 
@@ -176,7 +185,7 @@ class OtherStore:
         async with self._opening:
             if self._is_open:
                 return
-            await self._call(self._first_call_or_second)
+            await self._call(self._first_call_or_second, self._reading)
             self._is_open = True
 
     def _first_call_or_second(self) -> None:
