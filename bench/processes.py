@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import IO, Self
 
 import psutil
 
@@ -43,7 +43,7 @@ class Process:
         for line in self._process.stdout:
             if matched := self._ready.search(line):
                 self.found = matched[1]
-                threading.Thread(target=self._process.stdout.read, daemon=True).start()
+                threading.Thread(target=_read_to_the_end, args=(self._process.stdout,), daemon=True).start()
                 return self
             if time.monotonic() > deadline:
                 break
@@ -59,6 +59,12 @@ class Process:
     @property
     def pid(self) -> int:
         return self._process.pid
+
+
+def _read_to_the_end(pipe: IO[str]) -> None:
+    """A process whose output nobody reads comes to a halt."""
+    with pipe:
+        pipe.read()
 
 
 @dataclass(slots=True)

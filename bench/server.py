@@ -33,6 +33,7 @@ class Case:
     devices: int
     mode: str = "manual"
     turns: int = 4
+    period_s: float = 10.0
     memory: str = "nomem"
     cloud: tuple[str, ...] = ()
 
@@ -58,7 +59,8 @@ def run_case(case: Case, profile: Path | None) -> dict[str, Any]:
         Process(["firmware_sim", "cloud", "--port", "0", "--phrase", PHRASE, *case.cloud], r"(http://\S+/v1)") as cloud,
         _server(Path(folder), cloud.found, case.memory) as server,
     ):
-        _load(server.found, replace(case, devices=2, turns=1, mode="manual"))  # everything is loaded once
+        # Everything is loaded once.
+        _load(server.found, replace(case, devices=2, turns=1, mode="manual", period_s=1.0))
         postgres = _postgres_pid(Path(folder) / "data")
         profiler = Profiler(server.pid, _stacks_file(profile, case)) if profile else nullcontext()
         with profiler, Watch(server.pid) as usage, Watch(postgres) as database:
@@ -70,7 +72,7 @@ def run_case(case: Case, profile: Path | None) -> dict[str, Any]:
 
 def _floor(report: dict[str, Any], case: Case, cloud_url: str) -> dict[str, Any]:
     """What the delays of the services alone take, for a client that does nothing else, and the server's part."""
-    clients = PlainTurns(cloud_url, case.devices, case.turns, report["period_s"])
+    clients = PlainTurns(cloud_url, case.devices, case.turns, case.period_s)
     plain = percentiles(asyncio.run(clients.measure()))
     return {"plain_turn_ms": plain, "overhead_ms": overhead(report["first_audio_ms"], plain)}
 
@@ -104,8 +106,9 @@ def _server(folder: Path, cloud_url: str, memory: str) -> Process:
 
 
 def _load(ota_url: str, case: Case) -> dict[str, Any]:
-    options = ["--devices", str(case.devices), "--turns", str(case.turns), "--mode", case.mode]
-    command = [sys.executable, "-m", "firmware_sim", "load", "--ota", ota_url, "--json", *options]
+    talk = ["--turns", str(case.turns), "--period", str(case.period_s), "--mode", case.mode]
+    options = ["--ota", ota_url, "--json", "--devices", str(case.devices), *talk]
+    command = [sys.executable, "-m", "firmware_sim", "load", *options]
     done = subprocess.run(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True, timeout=LOAD_LIMIT_S, check=False)
     report: dict[str, Any] = json.loads(done.stdout)
     return report
