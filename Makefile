@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 PROCESSES ?= 2
 BIN := $(VENV)/bin
+# Dialogues in the form of LoCoMo's are not in here: those in data are taken, or in the data of a folder beside this one.
+DATA ?= $(firstword $(wildcard data/locomo*.json ../*/data/locomo*.json))
 PIP_INSTALL := install --quiet --disable-pip-version-check --no-compile --only-binary :all: --require-hashes
 
 .DEFAULT_GOAL := help
