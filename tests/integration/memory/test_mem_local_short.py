@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import pytest
@@ -15,6 +15,7 @@ from xiaozhi_server.core.providers.llm.base import ChatMessage, TextDelta
 from xiaozhi_server.core.providers.llm.openai import OpenAiLlm, OpenAiLlmConfig
 from xiaozhi_server.core.providers.memory.base import SpokenMessage
 from xiaozhi_server.core.providers.memory.mem0ai import InvalidIdError
+from xiaozhi_server.core.providers.memory.mem0ai.budget import tokens_in
 from xiaozhi_server.core.providers.memory.mem0ai.saving.drain import DrainOptions
 from xiaozhi_server.core.providers.memory.mem0ai.saving.saver import BatchPolicy
 from xiaozhi_server.core.providers.memory.mem_local_short import LocalShortMemory, SummaryEngine, SummaryOptions
@@ -86,6 +87,22 @@ async def test_what_is_not_noted_yet_is_known_already(pool: Pool) -> None:
         (line,) = await memory.recall("Anna", 5, 2.0)
         assert line.text == "Anna plays the trumpet."
         assert cloud.counts["chat"] == 0
+
+
+async def test_what_waits_is_told_within_a_budget_and_beside_the_notes(pool: Pool) -> None:
+    async with noting(pool) as (engine, _):
+        memory = await owner(engine, "home")
+        await memory.save_memory(said("Bo has a cat."), "s1")
+        await until(lambda: noted(engine, "home"))
+    async with noting(pool, NEVER) as (engine, _):
+        memory = await owner(engine, "home")
+        for number in range(20):
+            await memory.save_memory(said(f"Talk {number}: " + "on and on " * 800), "s1")
+        told = await memory.query_memory("on and on")
+        assert tokens_in(told) <= 600 + tokens_in("[2026-05-04 12:00:00] Bo has a cat.\n")
+        assert "Bo has a cat." in told
+        assert "Talk 19" in told, "the newest of those that fit the question alike"
+        assert [line.text[:4] for line in await memory.recall("talk", 2, 2.0)] == ["Talk", "Talk"]
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from ..base import AnyMessage, Memory
+from ..mem0ai.budget import within_budget
 from ..mem0ai.checks import checked_messages
 from ..mem0ai.images import without_refused_images
 from ..mem0ai.lines import as_lines
@@ -23,15 +24,23 @@ logger = logging.getLogger(__name__)
 
 _ALL_LINES = 100
 
+_Known = tuple[list[Memory], list[Memory]]  # what is noted, and what waits for it
+
 
 class LocalShortMemory:
-    """Reading never fails and never takes longer than its deadline; saving is durable or raises."""
+    """Reading never fails and never takes longer than its deadline; saving is durable or raises.
 
-    def __init__(self, engine: SummaryEngine, *, deadline_s: float = 0.08, timezone: str = "UTC") -> None:
+    `recall_tokens` bounds what is told of the exchanges that wait; the page has a bound of its own.
+    """
+
+    def __init__(
+        self, engine: SummaryEngine, *, deadline_s: float = 0.08, timezone: str = "UTC", recall_tokens: int = 600
+    ) -> None:
         self.role_id = ""
         self._engine = engine
         self._deadline_s = deadline_s
         self._zone = ZoneInfo(timezone)
+        self._recall_tokens = recall_tokens
         self._agent_id: str | None = None
         self._instruction: str | None = None
         self._sessions: dict[str, str] = {}  # whose, and which one
@@ -81,28 +90,35 @@ class LocalShortMemory:
         """
         asked_text, named = unwrapped(query)
         owners = dict.fromkeys((self.role_id, owner_of(self.role_id, named or speaker)))
-        lines = [line for of_one in await self._lines_of(owners, deadline) for line in of_one]
+        known = await self._all_known(owners, deadline)
         asked = set(tokens_of(asked_text))
-        lines.sort(key=lambda line: (len(asked & set(tokens_of(line.text))), line.timestamp), reverse=True)
-        return sorted(lines[: max(0, limit)], key=lambda line: line.timestamp, reverse=True)
+
+        def best_first(lines: Iterable[Memory]) -> list[Memory]:
+            return sorted(
+                lines, key=lambda line: (len(asked & set(tokens_of(line.text))), line.timestamp), reverse=True
+            )
+
+        noted = [line for notes, _ in known for line in notes]
+        waiting = within_budget(best_first(line for _, lines in known for line in lines), limit, self._recall_tokens)
+        return sorted(best_first([*noted, *waiting])[: max(0, limit)], key=lambda line: line.timestamp, reverse=True)
 
     async def close(self) -> None:
         """The session is over: what was said in it is noted now. The engine belongs to others."""
         for owner, session_id in self._sessions.items():
             await self._engine.end_session(session_id, user_id=owner)
 
-    async def _lines_of(self, owners: Iterable[str], deadline: float) -> list[list[Memory]]:
+    async def _all_known(self, owners: Iterable[str], deadline: float) -> list[_Known]:
         """All at the same time; nothing of those who cannot be read in time."""
         return await asyncio.gather(*(self._known(owner, deadline) for owner in owners))
 
-    async def _known(self, owner: str, deadline: float) -> list[Memory]:
+    async def _known(self, owner: str, deadline: float) -> _Known:
         try:
             async with asyncio.timeout(deadline):
                 notes, waiting = await self._engine.known(owner, self._agent_id)
         except Exception as error:  # noqa: BLE001 - a provider call: memory being down never stops the talk
             logger.warning("memory: the notes cannot be read (%s)", type(error).__name__)
-            return []
-        return self._noted(notes) + [
+            return [], []
+        return self._noted(notes), [
             Memory(f"waiting-{number}", message.content, message.spoken_at, 0.0, message.speaker)
             for number, message in enumerate(waiting)
             if message.role == "user"
