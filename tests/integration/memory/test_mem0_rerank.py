@@ -1,6 +1,7 @@
 """A reranker is really asked and orders what was found; where it fails or is late the order stays ours."""
 
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -10,8 +11,11 @@ import pytest
 
 from firmware_sim.cloud import Fault, StandInCloud
 from tests.integration.memory.mem0_world import QUICK, Engine, Pool, embedder, llm, said, self_hosted
+from xiaozhi_server.core.providers.memory.mem0ai import Mem0aiMemory, MemoryEngine, ProviderOptions
 from xiaozhi_server.core.providers.memory.mem0ai.by_mem0.rerank import Reranker, RerankOptions
 from xiaozhi_server.core.providers.memory.mem0ai.records import FoundMemory
+from xiaozhi_server.core.providers.memory.mem0ai.scope import owner_of
+from xiaozhi_server.core.providers.memory.mem0ai.testing import WordEmbedder
 
 # The reranker counts words and nothing else. For us an answer that only repeats the question tells nothing.
 ASKED = "Do I like tea?"
@@ -105,3 +109,31 @@ async def test_texts_that_it_leaves_out_come_last(pool: Pool, tmp_path: Path) ->
 
         ordered = await plain.search("plums", 3, search)
         assert [one.memory.text for one in ordered] == [ITS_FIRST, OURS_FIRST, "I like plums."]
+
+
+class LakesFirst:
+    """Of one mind with nobody: what speaks of water stands above what answers the question."""
+
+    def rerank(self, query: str, documents: list[dict[str, Any]], top_k: int | None = None) -> list[dict[str, Any]]:
+        worth = {"lake": 0.9, "river": 0.8}
+        return [{**one, "rerank_score": worth.get(one["memory"].split()[-1], 0.1)} for one in documents]
+
+
+async def test_what_it_puts_first_is_told_where_the_budget_is_short(pool: Pool, executor: ThreadPoolExecutor) -> None:
+    engine = MemoryEngine(pool, WordEmbedder(), executor, reranker=Reranker(LakesFirst(), RerankOptions(timeout_s=5.0)))
+    await engine.start()
+    told = {
+        "home": ["My favourite colour is teal.", "The colour of the river"],
+        owner_of("home", "Ben"): ["My favourite colour is red.", "The colour of the lake"],
+    }
+    for owner, texts in told.items():
+        await engine.add([said(text) for text in texts], user_id=owner, infer=False)
+    for tokens, expected in (
+        (25, {"The colour of the lake"}),
+        (45, {"The colour of the lake", "The colour of the river"}),
+    ):
+        memory = Mem0aiMemory(engine, ProviderOptions(recall_tokens=tokens), role_id="home")
+        recalled = await memory.recall("What is my favourite colour?", 5, 10.0, speaker="Ben")
+        assert {one.text for one in recalled} == expected
+        await memory.close()
+    await engine.stop(1.0)

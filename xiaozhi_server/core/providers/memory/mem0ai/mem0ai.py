@@ -15,7 +15,7 @@ from psycopg_pool import PoolTimeout
 
 from ..base import AnyMessage, Memory
 from ..speaker import unwrapped
-from .budget import within_budget
+from .budget import best_first, within_budget
 from .checks import checked_messages
 from .engine_port import RecallEngine
 from .images import without_refused_images
@@ -176,7 +176,8 @@ class Mem0aiMemory:
             check = group.create_task(checked)
         found, present = search.result(), check.result()
         known = {one.memory.id for one in found}
-        return found + [one for one in late if one.memory.id in present - known]
+        # Each by itself: they came of other questions.
+        return best_first([found, *([one] for one in late if one.memory.id in present - known)])
 
     def _memories(
         self, searches: Mapping[_Search, Scope], limit: int, deadline: float, asked_at: float
@@ -186,7 +187,7 @@ class Mem0aiMemory:
         for search in late:
             search.add_done_callback(partial(self._keep_for_next, searches[search], asked_at))
         answers = [self._answer(search) for search in searches if search.done()]
-        found = [one for answer in answers for one in answer or ()]
+        found = best_first([answer for answer in answers if answer])
         memories = within_budget([self._memory(one) for one in found], limit, self._options.recall_tokens)
         if late:
             logger.warning("memory: not everything was found within %g ms", deadline * 1000)
