@@ -97,7 +97,8 @@ async def test_what_waits_is_told_within_a_budget_and_beside_the_notes(pool: Poo
     async with noting(pool, NEVER) as (engine, _):
         memory = await owner(engine, "home")
         for number in range(20):
-            await memory.save_memory(said(f"Talk {number}: " + "on and on " * 800), "s1")
+            talk = SpokenMessage("user", f"Talk {number}: {'on and on ' * 800}", NOON + timedelta(minutes=number))
+            await memory.save_memory([talk], "s1")
         told = await memory.query_memory("on and on")
         assert tokens_in(told) <= 600 + tokens_in("[2026-05-04 12:00:00] Bo has a cat.\n")
         assert "Bo has a cat." in told
