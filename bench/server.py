@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from bench.flame import flame_graph
 from bench.plain_turn import PlainTurns
 from bench.processes import PROJECT, Process, Usage, Watch
 from bench.profiling import MOST, Profiler, most_own_time, shown
@@ -23,8 +24,8 @@ from firmware_sim.load import PHRASE, percentiles
 REALISTIC = ("--chat", "delay_s=0.3,step_s=0.02", "--transcription", "delay_s=0.2", "--speech", "delay_s=0.15")
 LOAD_LIMIT_S = 600
 PROFILE_HELP = f"""sample the server while it is under load: below the table come, for each case, the {MOST} functions
-with the largest own share of the samples, each with the line that it was most often met at; the folder gets all stacks
-as CASE.txt, which viewers of flame graphs open"""
+with the largest own share of the samples, each with the line that it was most often met at; the folder gets a flame
+graph of each case (CASE.svg) and all its stacks (CASE.txt)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,11 +163,13 @@ def notes(figures: dict[str, Any]) -> list[str]:
     ]
 
 
-def _profile_lines(folder: Path, case: Case) -> list[str]:
+def _profiled(folder: Path, case: Case) -> list[str]:
     file = _stacks_file(folder, case)
     if not file.exists():
         return [f"{case.name}: py-spy wrote nothing; it may need more rights to look into the server"]
-    return shown(f"{case.name}: where the server was met (own share of the samples)", most_own_time(file.read_text()))
+    stacks = file.read_text()
+    file.with_suffix(".svg").write_text(flame_graph(stacks))
+    return shown(f"{case.name}: where the server was met (own share of the samples)", most_own_time(stacks))
 
 
 def main() -> int:
@@ -188,7 +191,7 @@ def main() -> int:
         print(note)
     if options.profile:
         for case in chosen:
-            print(*_profile_lines(options.profile, case), sep="\n")
+            print(*_profiled(options.profile, case), sep="\n")
     if options.json:
         options.json.write_text(json.dumps(results, indent=2))
     return 0

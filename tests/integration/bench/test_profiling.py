@@ -1,5 +1,8 @@
-"""The first lines of a profile, taken from stacks as py-spy writes them."""
+"""The first lines of a profile and its flame graph, made of stacks as py-spy writes them."""
 
+from xml.etree import ElementTree
+
+from bench.flame import flame_graph
 from bench.profiling import Own, most_own_time, shown
 
 STACKS = """\
@@ -22,3 +25,18 @@ def test_only_the_first_are_told_as_shares_of_everything() -> None:
 
 def test_nothing_was_sampled() -> None:
     assert most_own_time("") == []
+
+
+def test_a_function_is_as_wide_as_it_was_met_and_stands_upon_its_caller() -> None:
+    boxes = {}
+    for group in ElementTree.fromstring(flame_graph(STACKS)):
+        title, rect, _ = group
+        boxes[title.text] = [float(rect.get(name) or 0) for name in ("x", "y", "width")]
+    assert boxes["all 100.0%"] == [0, 0, 1600]
+    assert boxes["run (loop.py:10) 90.0%"] == [0, 34, 1440]
+    assert boxes["encode (opus.py:8) 40.0%"] == [480, 51, 640]  # beside the same function at another line
+    assert boxes["<listcomp> (opus.py:9) 10.0%"] == [1440, 68, 160]
+
+
+def test_a_flame_graph_of_nothing_is_an_empty_one() -> None:
+    assert len(ElementTree.fromstring(flame_graph(""))) == 1
