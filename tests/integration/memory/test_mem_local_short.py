@@ -1,10 +1,12 @@
 """Notes that the model rewrites: a real database, and a stand-in model over a real socket."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -13,9 +15,10 @@ from tests.integration.memory.conftest import Pool
 from tests.support.waiting import until
 from xiaozhi_server.core.providers.llm.base import ChatMessage, TextDelta
 from xiaozhi_server.core.providers.llm.openai import OpenAiLlm, OpenAiLlmConfig
-from xiaozhi_server.core.providers.memory.base import SpokenMessage
-from xiaozhi_server.core.providers.memory.mem0ai import InvalidIdError
+from xiaozhi_server.core.providers.memory.base import MemoryProvider, SpokenMessage
+from xiaozhi_server.core.providers.memory.mem0ai import InvalidIdError, Mem0aiMemory, MemoryEngine
 from xiaozhi_server.core.providers.memory.mem0ai.budget import tokens_in
+from xiaozhi_server.core.providers.memory.mem0ai.errors import InvalidTextError
 from xiaozhi_server.core.providers.memory.mem0ai.saving.drain import DrainOptions
 from xiaozhi_server.core.providers.memory.mem0ai.saving.saver import BatchPolicy
 from xiaozhi_server.core.providers.memory.mem_local_short import LocalShortMemory, SummaryEngine, SummaryOptions
@@ -176,6 +179,29 @@ async def test_a_blank_owner_is_an_error_before_anything_is_touched(pool: Pool) 
             await memory.recall("x", 1, 1.0)
         with pytest.raises(InvalidIdError):
             await memory.init_memory("*")
+
+
+@pytest.mark.parametrize("query", [b"x", None, 7, ["x"], {"speaker": "Anna", "content": "x"}])
+@pytest.mark.parametrize("kind", ["mem0ai", "mem_local_short"])
+async def test_a_question_that_is_no_text_is_a_typed_error(
+    pool: Pool, engine: MemoryEngine, kind: str, query: Any
+) -> None:
+    async with noting(pool, NEVER) as (notes, _):
+        memory: MemoryProvider = Mem0aiMemory(engine) if kind == "mem0ai" else LocalShortMemory(notes)
+        await memory.init_memory("home", agent_id="a")
+        with pytest.raises(InvalidTextError, match="a query must be text, not "):
+            await memory.recall(query, 1, 2.0)
+        with pytest.raises(InvalidTextError, match="a query must be text, not "):
+            await memory.query_memory(query)
+        await memory.close()
+
+
+async def test_a_long_question_is_unwrapped_before_it_is_cut(pool: Pool) -> None:
+    async with noting(pool, NEVER) as (engine, _):
+        memory = await owner(engine, "home")
+        await memory.save_memory([SpokenMessage("user", "Bo has a cat.", NOON, "Anna")], "s1")
+        asked = json.dumps({"speaker": "Anna", "content": f"cat {'and so on ' * 1000}"})
+        assert [line.text for line in await memory.recall(asked, 1, 2.0)] == ["Bo has a cat."]
 
 
 async def test_a_database_that_is_away_means_no_notes_and_no_error(pool: Pool) -> None:

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from ..base import SpokenMessage
+from ..speaker import unwrapped
 from .dates import span_of
 from .errors import InvalidIdError, InvalidNumberError, InvalidTextError, MemoryNotFoundError
 from .message import storable, worth_keeping
@@ -45,6 +46,14 @@ def checked_query(query: object) -> str:
     if not isinstance(query, str):
         raise InvalidTextError(f"a query must be text, not {type(query).__name__}")
     return storable(query[:LONGEST_QUERY])
+
+
+def checked_question(query: object) -> tuple[str, str | None]:
+    """The same, of a query that may wrap its speaker: what is asked, and by whom where that is told."""
+    if not isinstance(query, str):
+        return checked_query(query), None
+    asked, speaker = unwrapped(query)
+    return checked_query(asked), speaker
 
 
 def checked_expiry(expires_at: object) -> datetime | None:

@@ -16,7 +16,7 @@ from psycopg_pool import PoolTimeout
 from ..base import AnyMessage, Memory
 from ..speaker import unwrapped
 from .budget import best_first, within_budget
-from .checks import checked_messages
+from .checks import checked_messages, checked_question
 from .engine_port import RecallEngine
 from .images import without_refused_images
 from .late import LateAnswers
@@ -53,7 +53,10 @@ class ProviderOptions:
 
 
 class Mem0aiMemory:
-    """Reading never fails and never takes longer than its deadline; saving is durable or raises."""
+    """Reading never takes longer than its deadline, and fails only for a call that cannot mean anything.
+
+    Saving is durable or raises.
+    """
 
     def __init__(self, engine: RecallEngine, options: ProviderOptions | None = None, *, role_id: str = "") -> None:
         self.role_id = role_id
@@ -111,7 +114,7 @@ class Mem0aiMemory:
 
     async def recall(self, query: str, limit: int, deadline: float, *, speaker: str | None = None) -> list[Memory]:
         """Each owner's search is a task of its own: even a database that does not answer cannot hold the turn up."""
-        asked, named = unwrapped(query)
+        asked, named = checked_question(query)
         scopes = self._scopes(named or speaker)
         if len(self._searches) >= _STILL_SEARCHING_MAX:
             logger.warning("memory: not asked, %d earlier searches are still running", len(self._searches))

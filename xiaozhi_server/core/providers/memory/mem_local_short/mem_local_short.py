@@ -10,13 +10,12 @@ from zoneinfo import ZoneInfo
 
 from ..base import AnyMessage, Memory
 from ..mem0ai.budget import within_budget
-from ..mem0ai.checks import checked_messages
+from ..mem0ai.checks import checked_messages, checked_question
 from ..mem0ai.images import without_refused_images
 from ..mem0ai.lines import as_lines
 from ..mem0ai.message import by_owner
 from ..mem0ai.recall.words import tokens_of
 from ..mem0ai.scope import Scope, owner_of
-from ..speaker import unwrapped
 from .engine import Notes, SummaryEngine
 from .notes import facts
 
@@ -28,9 +27,9 @@ _Known = tuple[list[Memory], list[Memory]]  # what is noted, and what waits for 
 
 
 class LocalShortMemory:
-    """Reading never fails and never takes longer than its deadline; saving is durable or raises.
+    """Reading never takes longer than its deadline, and fails only for a call that cannot mean anything.
 
-    `recall_tokens` bounds what is told of the exchanges that wait; the page has a bound of its own.
+    Saving is durable or raises. `recall_tokens` bounds what is told of what waits; the page has a bound of its own.
     """
 
     def __init__(
@@ -88,7 +87,7 @@ class LocalShortMemory:
 
         They are the household's, and where the speaker is known that person's too.
         """
-        asked_text, named = unwrapped(query)
+        asked_text, named = checked_question(query)
         owners = dict.fromkeys((self.role_id, owner_of(self.role_id, named or speaker)))
         known = await self._all_known(owners, deadline)
         asked = set(tokens_of(asked_text))
