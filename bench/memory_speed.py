@@ -26,6 +26,7 @@ from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
 from bench.memory_data import Asked, LookupEmbedder, Person, event, lookup_embedder, people
+from bench.nearest import nearest
 from bench.stock_mem0 import open_stock_mem0
 from xiaozhi_server.core.providers.memory.mem0ai import (
     Embedder,
@@ -39,7 +40,6 @@ from xiaozhi_server.core.providers.memory.mem0ai.message import memory_id
 from xiaozhi_server.core.providers.memory.mem0ai.recall.words import tokens_of
 from xiaozhi_server.core.providers.memory.mem0ai.records import NewMemory
 from xiaozhi_server.core.providers.memory.mem0ai.rows import pgstore
-from xiaozhi_server.core.providers.memory.mem0ai.rows.halfvec import HalfVector
 from xiaozhi_server.core.providers.memory.mem0ai.saving.verbatim import row_of
 from xiaozhi_server.core.providers.memory.mem0ai.scope import Scope
 from xiaozhi_server.store.embedded import EmbeddedPostgres
@@ -360,12 +360,13 @@ async def large(bench: Bench) -> list[Figure]:
             size = await size_mb(dsn) / rows * 100_000
             after = await alone(asks(engine), persons, 2 * bench.sizes.seconds)
             rate = await together(asks(engine), persons, bench.sizes.seconds)
-            recall = await _recall(engine, dsn, lookup, questions)
+            near = await nearest(dsn, lookup, Scope("person", "agent"), [one.question for one in questions[:100]])
     return [
         at_most(case, "p95 alone", after["p95"], "ms", 10),
         Figure(case, "p50 alone", after["p50"], "ms"),
         Figure(case, "32 callers", rate, "/s"),
-        at_least(case, "recall@10 of the nearest against exact", recall, "", 0.95),
+        at_least(case, "recall@10 of the nearest against exact", near.found, "", 0.95),
+        at_least(case, "index used", near.by_index, "", 1),
         Figure(case, "right fact in top 10", 100 * after["right"], "%"),
         Figure(case, "p95 alone, before it has indexes", before["p95"], "ms"),
         Figure(case, "right fact in top 10, before", 100 * before["right"], "%"),
@@ -395,29 +396,6 @@ async def _until_large(engine: MemoryEngine, dsn: str) -> None:
         while not (await (await connection.execute("SELECT count(*) FROM memory_large")).fetchall())[0][0]:
             await engine.search("hello", user_id="person", agent_id="agent")
             await asyncio.sleep(0.5)
-
-
-async def _recall(engine: MemoryEngine, dsn: str, lookup: LookupEmbedder, questions: Sequence[Asked]) -> float:
-    """How many of the ten nearest the index finds, as the statement of a search uses it."""
-    nearest = (
-        "SELECT id FROM memory_entry WHERE user_id = 'person' AND embedder = (SELECT 1)::smallint"
-        " ORDER BY embedding <=> %s::halfvec LIMIT 10"
-    )
-    indexed = (
-        "SELECT id FROM memory_entry WHERE user_id = 'person' AND embedder = 1::smallint"
-        " ORDER BY embedding::halfvec(384) <=> %s::halfvec(384) LIMIT 10"
-    )
-    shares = []
-    async with await AsyncConnection.connect(dsn, autocommit=True) as connection:
-        await connection.execute("SET hnsw.ef_search = 200")
-        for asked in questions[:100]:
-            vector = HalfVector(lookup.embed_now([asked.question])[0])
-            exact, quick = [
-                {row[0] for row in await (await connection.execute(text, (vector,), prepare=False)).fetchall()}
-                for text in (nearest, indexed)
-            ]
-            shares.append(len(exact & quick) / 10)
-    return fmean(shares)
 
 
 async def saving(bench: Bench) -> list[Figure]:

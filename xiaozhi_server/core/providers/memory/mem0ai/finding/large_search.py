@@ -27,7 +27,7 @@ Connection = AsyncConnection[Any]
 _NARROW = 40  # as many of the nearest and of those with the best words are ranked
 _WIDE = 120  # where the question has no word to go by
 _BESIDE = 8  # besides as many as are asked for, of so many of either the neighbours are fetched
-_NEAREST = 48  # hnsw.ef_search: so many are kept in view while the graph is walked
+_NEAREST = 48  # hnsw.ef_search is at least this
 _NEAREST_MAX = 1000  # what pgvector takes
 _WORDED_MAX = 200  # rows with the question's words that are compared
 _TIMED_MAX = 500  # rows from the time that the question names that are compared
@@ -74,7 +74,7 @@ class LargeSearch:
         mine, values = condition(asked)
         worded, tokens = _worded(frequency, words.size)
         weights = np.fromiter(asked.question.tokens.values(), np.float64, len(frequency))
-        width = max(_NARROW if frequency else _WIDE, 2 * limit)
+        width = width_of(frequency, limit)
         own = {
             "tokens": list(frequency),
             "worths": (rarity(words.size, list(frequency.values())) * weights).tolist(),
@@ -95,17 +95,35 @@ class LargeSearch:
 
     async def _set_up(self, connection: Connection, width: int) -> None:
         """Once for each connection: without, the search is only somewhat less exact."""
-        nearest = min(max(width, _NEAREST), _NEAREST_MAX)
+        nearest = in_view(width)
         if self._set_up_for.get(connection, 0) < nearest:
-            # Among the nearest some may not be asked for: then more of them are fetched.
-            await connection.execute(f"SET hnsw.ef_search = {nearest}; SET hnsw.iterative_scan = relaxed_order")
+            await connection.execute(settings(nearest))
             self._set_up_for[connection] = nearest
+
+
+def width_of(tokens: Collection[int], limit: int) -> int:
+    """So many of the nearest are ranked."""
+    return max(_NARROW if tokens else _WIDE, 2 * limit)
+
+
+def in_view(width: int) -> int:
+    """So many are kept in view while the graph is walked for `width` of them."""
+    return min(max(width, _NEAREST), _NEAREST_MAX)
+
+
+def settings(nearest: int) -> str:
+    """What a connection is set up with. Among the nearest some may not be asked for: then more of them are fetched."""
+    return f"SET hnsw.ef_search = {nearest}; SET hnsw.iterative_scan = relaxed_order"
+
+
+def chosen(mine: str, worded: str, dimensions: int) -> bytes:
+    """What names the rows that may be the answer; `near` is the part that goes by meaning."""
+    return composed("entry_chosen_large", mine=mine, worded=worded, dimensions=str(dimensions))
 
 
 @lru_cache(maxsize=64)
 def _statement(mine: str, worded: str, dimensions: int) -> bytes:
-    chosen = composed("entry_chosen_large", mine=mine, worded=worded, dimensions=str(dimensions))
-    return search_statement(chosen, mine, "NULL::json")
+    return search_statement(chosen(mine, worded, dimensions), mine, "NULL::json")
 
 
 def _worded(frequency: Mapping[int, int], size: int) -> tuple[str, dict[str, Any]]:
