@@ -1,6 +1,6 @@
 """What a process is at, sampled from outside by py-spy while something else goes on.
 
-py-spy leaves out threads that sleep, as far as it can tell: one that waits within a library may be counted.
+py-spy leaves out threads that sleep, as far as it can tell; those of an executor that wait for work it takes for busy.
 """
 
 import signal
@@ -13,6 +13,7 @@ from types import TracebackType
 
 SAMPLES_A_SECOND = 200
 MOST = 10
+_WAITING = "_worker (concurrent/futures/thread.py"
 
 
 @dataclass
@@ -43,6 +44,12 @@ class Own:
 
     share: float
     where: str
+
+
+def awake(stacks: str) -> str:
+    """Without those that wait for work."""
+    kept = (stack for stack in stacks.splitlines() if not stack.rpartition(";")[2].startswith(_WAITING))
+    return "".join(f"{stack}\n" for stack in kept)
 
 
 def most_own_time(stacks: str, count: int = MOST) -> list[Own]:

@@ -18,7 +18,7 @@ from typing import Any
 from bench.flame import flame_graph
 from bench.plain_turn import PlainTurns
 from bench.processes import PROJECT, Process, Usage, Watch
-from bench.profiling import MOST, Profiler, most_own_time, shown
+from bench.profiling import MOST, Profiler, awake, most_own_time, shown
 from firmware_sim.load import PHRASE, percentiles
 
 REALISTIC = ("--chat", "delay_s=0.3,step_s=0.02", "--transcription", "delay_s=0.2", "--speech", "delay_s=0.15")
@@ -167,7 +167,7 @@ def _profiled(folder: Path, case: Case) -> list[str]:
     file = _stacks_file(folder, case)
     if not file.exists():
         return [f"{case.name}: py-spy wrote nothing; it may need more rights to look into the server"]
-    stacks = file.read_text()
+    stacks = awake(file.read_text())
     file.with_suffix(".svg").write_text(flame_graph(stacks))
     return shown(f"{case.name}: where the server was met (own share of the samples)", most_own_time(stacks))
 

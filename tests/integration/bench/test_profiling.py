@@ -3,7 +3,7 @@
 from xml.etree import ElementTree
 
 from bench.flame import flame_graph
-from bench.profiling import Own, most_own_time, shown
+from bench.profiling import Own, awake, most_own_time, shown
 
 STACKS = """\
 <module> (main.py:3);run (loop.py:10);encode (opus.py:7) 30
@@ -21,6 +21,11 @@ def test_what_was_called_does_not_count_and_the_lines_of_a_function_count_togeth
 
 def test_only_the_first_are_told_as_shares_of_everything() -> None:
     assert shown("quick", most_own_time(STACKS, 1)) == ["quick", " 70.0%  encode (opus.py:8)"]
+
+
+def test_who_waits_for_work_is_not_at_it() -> None:
+    waiting = "run (threading.py:2);_worker (concurrent/futures/thread.py:81) 900\n"
+    assert awake(f"{waiting}{STACKS}") == STACKS
 
 
 def test_nothing_was_sampled() -> None:
