@@ -24,7 +24,7 @@ from xiaozhi_server.core.providers.memory.mem0ai.rows import pgstore
 from xiaozhi_server.core.providers.memory.mem0ai.saving import outbox
 from xiaozhi_server.core.providers.memory.mem0ai.saving.drain import DrainOptions
 from xiaozhi_server.core.providers.memory.mem0ai.saving.outbox import Batch
-from xiaozhi_server.core.providers.memory.mem0ai.saving.saver import BatchPolicy, Search
+from xiaozhi_server.core.providers.memory.mem0ai.saving.saver import BatchPolicy, EmbedAll, Search
 from xiaozhi_server.core.providers.memory.mem0ai.saving.verbatim import VerbatimSaver
 from xiaozhi_server.core.providers.memory.mem0ai.scope import Scope
 from xiaozhi_server.core.providers.memory.mem0ai.testing import WordEmbedder
@@ -49,7 +49,7 @@ class SentenceExtractor:
     def __init__(self) -> None:
         self._search: Search | None = None
 
-    def search_by(self, search: Search) -> None:
+    def search_by(self, search: Search, embed: EmbedAll | None = None) -> None:
         self._search = search
 
     async def extract(self, batch: Batch) -> Learned:

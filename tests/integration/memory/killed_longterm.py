@@ -28,7 +28,7 @@ from xiaozhi_server.core.providers.memory.mem0ai.longterm.records_pg import Post
 from xiaozhi_server.core.providers.memory.mem0ai.longterm.scan import Scan
 from xiaozhi_server.core.providers.memory.mem0ai.rows import pgstore
 from xiaozhi_server.core.providers.memory.mem0ai.saving.outbox import Batch
-from xiaozhi_server.core.providers.memory.mem0ai.saving.saver import Search
+from xiaozhi_server.core.providers.memory.mem0ai.saving.saver import EmbedAll, Search
 from xiaozhi_server.core.providers.memory.mem0ai.saving.verbatim import VerbatimSaver
 from xiaozhi_server.core.providers.memory.mem0ai.testing import WordEmbedder
 from xiaozhi_server.core.providers.memory.mem0ai.wishes import Wishes
@@ -47,7 +47,7 @@ class EchoModel:
 class EchoExtractor:
     """Takes each message of the user's for a fact."""
 
-    def search_by(self, search: Search) -> None:
+    def search_by(self, search: Search, embed: EmbedAll | None = None) -> None:
         """What is known changes nothing."""
 
     async def extract(self, batch: Batch) -> Learned:

@@ -88,6 +88,32 @@ async def test_a_conversation_becomes_facts_that_are_found(pool: Pool, tmp_path:
         assert cloud.counts["chat"] == 1
 
 
+async def test_an_exchange_costs_one_embedding_request_for_what_is_said_and_one_for_what_is_told(
+    pool: Pool, tmp_path: Path
+) -> None:
+    async with world(pool, tmp_path) as (cloud, engine):
+        await tell(engine, "I like plums. My cat is called Tom.")
+        await saved(engine)
+        cloud.requests.clear()
+        said_now = ["I like green tea.", "My dog is called Rex.", "I moved to Gdansk.", "I have two sons.", "I row."]
+        await tell(engine, " ".join(said_now))
+        await saved(engine)
+        facts = {"Likes green tea.", "Dog is called Rex.", "Moved to Gdansk.", "Has two sons."}
+        assert facts <= set(await texts_of(engine))
+        embedded = [request.body["input"] for request in cloud.requests if request.service == "embeddings"]
+        assert [len(facts & set(texts)) for texts in embedded] == [0, 4]
+        assert set(said_now) <= set(embedded[0])
+
+
+async def test_a_question_asks_no_language_model(pool: Pool, tmp_path: Path) -> None:
+    async with world(pool, tmp_path) as (cloud, engine):
+        await tell(engine, "I like green tea.")
+        await saved(engine)
+        asked_before = cloud.counts["chat"]
+        assert await engine.search("What do I like to drink?", user_id="ann")
+        assert (asked_before, cloud.counts["chat"]) == (1, 1)
+
+
 async def test_exchanges_of_one_conversation_share_one_request(pool: Pool, tmp_path: Path) -> None:
     gathering = replace(QUICK, extraction=replace(QUICK.extraction, policy=BatchPolicy(idle_s=60.0, exchanges=3)))
     observer = Counted()

@@ -207,7 +207,7 @@ class MemoryEngine(KnowsThings):
         self._intake = Intake(self._pool, limits, self.observer, self._searcher)
         saver = self._saver if self._make_saver is None else self._make_saver(self._saver)
         if isinstance(saver, Learns):
-            saver.search_by(self._searcher.search)
+            saver.search_by(self._searcher.search, self._searcher.vectors)
         self._outbox_saver = saver
         if not work:
             return

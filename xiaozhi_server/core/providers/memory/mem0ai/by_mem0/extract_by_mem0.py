@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from psycopg import AsyncConnection
 
-from ..embedding.embed import Embedder
+from ..embedding.embed import Embedder, Vectors
 from ..facts.check import tells
 from ..facts.learn import Learner, Part
 from ..facts.learned import Learned
@@ -26,7 +26,7 @@ from ..flags import SUSPECT, UNEXTRACTED
 from ..observe import MemoryObserver
 from ..records import FoundMemory, NewMemory, StoredMemory
 from ..saving.outbox import Batch
-from ..saving.saver import BatchPolicy, Search
+from ..saving.saver import BatchPolicy, EmbedAll, Search
 from ..saving.verbatim import VerbatimSaver, rows_of
 from ..scope import Scope
 from ..wishes import Wishes
@@ -80,8 +80,8 @@ class Extractor(Protocol):
         """One of `_MODEL_FAILURES` where the model is to blame."""
         ...
 
-    def search_by(self, search: Search) -> None:
-        """How what is known is found."""
+    def search_by(self, search: Search, embed: EmbedAll | None = None) -> None:
+        """How what is known is found, and how many texts are embedded at once."""
         ...
 
 
@@ -104,10 +104,12 @@ class Mem0Extractor:
         self._options = options
         self._observer = observer
         self._search: Search | None = None
+        self._embed_all: EmbedAll | None = None
         self._told: dict[str, Wishes] = {}  # by agent: what it wants and is not shown in full
 
-    def search_by(self, search: Search) -> None:
+    def search_by(self, search: Search, embed: EmbedAll | None = None) -> None:
         self._search = search
+        self._embed_all = embed
 
     async def extract(self, batch: Batch) -> Learned:
         if any(message.images for entry in batch for message in entry.messages):
@@ -123,7 +125,7 @@ class Mem0Extractor:
             memories = await known.memories(lines, learner.new)
             request = room.request(lines, memories, known.things(lines, memories))
             try:
-                added = await self._ask(request)
+                added = await self._ask(request, known)
             except TooLongError:
                 tokens //= 2
                 continue
@@ -162,11 +164,11 @@ class Mem0Extractor:
         entries = await self._beside.waiting(scope, limit=_UNSAVED)
         things = await self._beside.things(batch[0].user_id, batch[0].agent_id)
         unsaved = {row.id for entry in entries for row in rows_of(entry)}
-        return _Known(self._search, batch, unsaved, things, self._options.around_s)
+        return _Known(self._search, self._embed_all, self._embedder, batch, unsaved, things, self._options.around_s)
 
-    async def _ask(self, request: Request) -> Added:
+    async def _ask(self, request: Request, known: "_Known") -> Added:
         options = self._options
-        embedder = PortEmbedding(self._embedder, asyncio.get_running_loop(), options.around_s)
+        embedder = PortEmbedding(known.embed, self._embedder.dimensions, asyncio.get_running_loop(), options.around_s)
         try:
             added = await self._bridge.run(
                 lambda: add_by_mem0(request, llm=self._llm, embedder=embedder),
@@ -183,9 +185,18 @@ class _Known:
     """What is known already that a talk may be about. What only waits to be saved is not."""
 
     def __init__(
-        self, search: Search, batch: Batch, unsaved: set[uuid.UUID], things: list[KnownThing], vector_timeout_s: float
+        self,
+        search: Search,
+        embed_all: EmbedAll | None,
+        embedder: Embedder,
+        batch: Batch,
+        unsaved: set[uuid.UUID],
+        things: list[KnownThing],
+        vector_timeout_s: float,
     ) -> None:
         self._search = search
+        self._embed_all = embed_all
+        self._embedder = embedder
         self._agent_id = batch[0].agent_id
         self._scope = Scope(batch[0].user_id, batch[0].agent_id or None)
         self._unsaved = unsaved
@@ -205,7 +216,17 @@ class _Known:
         said = [line.message.content for line in lines]
         return mentioned(self._things, [*said, *(memory.text for memory in memories)])
 
+    async def embed(self, texts: Sequence[str]) -> Vectors:
+        """The vectors of what shall become memories: `near` needs no others then."""
+        if self._embed_all is None:
+            return await self._embedder.embed(texts)
+        return await self._embed_all(texts, self._scope)
+
     async def near(self, texts: Sequence[str]) -> dict[str, list[FoundMemory]]:
+        """One request to the embedder for all of them, where that is possible; none is missing without an error."""
+        if self._embed_all is not None and texts:
+            async with asyncio.timeout(self._vector_timeout_s):
+                await self._embed_all(texts, self._scope)
         found = await asyncio.gather(*map(self._near, texts))
         return dict(zip(texts, found, strict=True))
 
@@ -234,8 +255,8 @@ class ExtractingSaver:
         self._verbatim = verbatim
         self._attempts = options.attempts
 
-    def search_by(self, search: Search) -> None:
-        self._extractor.search_by(search)
+    def search_by(self, search: Search, embed: EmbedAll | None = None) -> None:
+        self._extractor.search_by(search, embed)
 
     async def prepare(self, batches: Sequence[Batch]) -> list[Learned]:
         return [await extracted(self._extractor, batch, self._attempts, self._word_for_word) for batch in batches]

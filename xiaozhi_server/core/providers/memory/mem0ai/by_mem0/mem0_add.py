@@ -6,7 +6,7 @@ Blocks: runs in the bridge's threads.
 
 import asyncio
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from types import SimpleNamespace
@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from ..embedding.embed import Embedder, Vectors
+from ..embedding.embed import Vectors
 from ..facts.answer import Answer, ModelAnswerError, as_mem0_reads, read
 from ..facts.check import Verdict, check
 from ..facts.request import Request
@@ -22,6 +22,7 @@ from .mem0_payload import Row, row_of
 from .threads import ask_loop
 
 T = TypeVar("T")
+Embed = Callable[[Sequence[str]], Coroutine[Any, Any, Vectors]]
 
 # Whose memories are compared is decided before: mem0's own rule for names would refuse some of them.
 _OWNER = "owner"
@@ -72,10 +73,10 @@ def add_by_mem0(request: Request, *, llm: Any, embedder: "PortEmbedding") -> Add
 class PortEmbedding:
     """Our embedder as mem0 calls it, from a thread: the work is done where the event loop does it."""
 
-    def __init__(self, embedder: Embedder, loop: asyncio.AbstractEventLoop, timeout_s: float) -> None:
-        self.config = SimpleNamespace(embedding_dims=embedder.dimensions)
+    def __init__(self, embed: Embed, dimensions: int, loop: asyncio.AbstractEventLoop, timeout_s: float) -> None:
+        self.config = SimpleNamespace(embedding_dims=dimensions)
         self.failure: Exception | None = None
-        self._embedder = embedder
+        self._embed = embed
         self._loop = loop
         self._timeout_s = timeout_s
 
@@ -87,7 +88,7 @@ class PortEmbedding:
         if self.failure is not None:
             raise self.failure  # mem0 would ask again for each text
         try:
-            vectors = ask_loop(self._embedder.embed(texts), self._loop, timeout_s=self._timeout_s)
+            vectors = ask_loop(self._embed(texts), self._loop, timeout_s=self._timeout_s)
             found: list[list[float]] = vectors.tolist()
         except Exception as error:
             self.failure = error

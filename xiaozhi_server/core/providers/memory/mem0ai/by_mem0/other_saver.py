@@ -10,7 +10,7 @@ from ..embedding.embed import Embedder
 from ..facts.learned import Learned
 from ..records import NewMemory, StoredMemory
 from ..saving.outbox import Batch
-from ..saving.saver import BatchPolicy, Search
+from ..saving.saver import BatchPolicy, EmbedAll, Search
 from ..saving.verbatim import rows_of
 from ..scope import Scope
 from .beside import Notes
@@ -34,9 +34,9 @@ class OtherSaver:
         self._attempts = options.attempts
         self.has_model = extractor is not None
 
-    def search_by(self, search: Search) -> None:
+    def search_by(self, search: Search, embed: EmbedAll | None = None) -> None:
         if self._extractor is not None:
-            self._extractor.search_by(search)
+            self._extractor.search_by(search, embed)
 
     async def prepare(self, batches: Sequence[Batch]) -> list[Learned]:
         if self._extractor is None:

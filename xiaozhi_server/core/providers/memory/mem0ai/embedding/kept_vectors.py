@@ -61,6 +61,17 @@ class KeptVectors:
         new = iter(await self._embedder.embed(rest) if rest else ())
         return np.stack([next(new) if vector is None else vector for vector in known])
 
+    async def know(self, texts: Sequence[str]) -> None:
+        """Compute by one call those of these that are not known yet: who then asks with one of them has it at once."""
+        new: list[str] = []
+        for text in dict.fromkeys(texts):
+            if _key(text) in self._kept:
+                self._kept.move_to_end(_key(text))
+            else:
+                new.append(text)
+        for text, vector in zip(new, await self._embedder.embed(new) if new else (), strict=True):
+            self._keep(text, vector.copy())
+
     @contextmanager
     def begun(self, text: str) -> Iterator[Callable[[], object]]:
         """Begin with this text as soon as somebody waits for something else: who then asks for it has it sooner.
@@ -99,10 +110,13 @@ class KeptVectors:
     async def _one(self, text: str) -> Vectors:
         """Kept as soon as it is there: whoever began with it may ask for it long after."""
         vector: Vectors = (await self._embedder.embed([text]))[0]
+        self._keep(text, vector)
+        return vector
+
+    def _keep(self, text: str, vector: Vectors) -> None:
         self._kept[_key(text)] = vector
         if len(self._kept) > _KEPT:
             self._kept.popitem(last=False)
-        return vector
 
 
 def _forget_error(ahead: "asyncio.Task[Vectors]") -> None:

@@ -37,6 +37,8 @@ logger = logging.getLogger(__name__)
 
 Pool = AsyncConnectionPool[Any]
 
+_Known = tuple[Collection[str], Things, Mapping[str, Sequence[str]]]
+
 _LONGEST_QUERY = 2000
 _WIDEST = 1000
 _FEW_ROWS = 4000  # an index of more rows is searched in the executor, so that nobody waits for it
@@ -121,7 +123,7 @@ class Searcher:
         vector_timeout_s: float | None = None,
     ) -> list[FoundMemory]:
         """The memories that fit best, the best first; entries that still wait in the outbox are among them."""
-        text = query[:_LONGEST_QUERY].replace("\0", "").strip()
+        text = _text(query)
         limit = min(top_k, _WIDEST)
         if not text or limit < 1:
             return []
@@ -150,23 +152,22 @@ class Searcher:
     ) -> list[FoundMemory]:
         with self.embedder.begun(text) as not_this_one:  # reading an owner takes about as long
             index = await self._at_hand(scope.user_id)
-            if index is None:
-                speakers, things, granted = await self._known(scope.user_id)
-            else:
-                speakers, things, granted = index.speakers, index.things, index.granted
+            known = await self._known(scope.user_id, index)
             now_s = time.time()
-            question = question_of(
-                text,
-                multilingual=self.embedder.multilingual,
-                speakers=speakers,
-                things=things,
-                agents=_agents(scope, granted),
-                now_s=now_s,
-            )
+            question = self._question(text, scope, known, now_s)
             if question.to_embed != text:
                 not_this_one()
             asked = await self._asked(question, scope, needed, now_s, wait_s)
         return await self._found(index, asked, limit)
+
+    async def vectors(self, texts: Sequence[str], scope: Scope) -> Vectors:
+        """Of many texts by one call of the embedder. Who searches for any of them soon after needs no other one."""
+        known, now_s = await self._known(scope.user_id, await self._at_hand(scope.user_id)), time.time()
+        asked = [text for text in map(_text, texts) if text]
+        # A search begins with the text as it is, before it knows what of it is to be compared.
+        compared = [self._question(text, scope, known, now_s).to_embed for text in asked]
+        await self.embedder.know([*texts, *asked, *compared])
+        return await self.embedder.embed(texts)
 
     async def search_by_agent(
         self,
@@ -179,7 +180,7 @@ class Searcher:
         vector_timeout_s: float | None = None,
     ) -> list[FoundMemory]:
         """The same among what one agent heard of everybody."""
-        text = query[:_LONGEST_QUERY].replace("\0", "").strip()
+        text = _text(query)
         limit = min(top_k, _WIDEST)
         if not text or limit < 1:
             return []
@@ -230,8 +231,21 @@ class Searcher:
     async def _at_hand(self, user_id: str) -> OwnerIndex | None:
         return None if self._large.ready(user_id) else await self._cache.current(user_id)
 
-    async def _known(self, user_id: str) -> tuple[Collection[str], Things, Mapping[str, Sequence[str]]]:
+    def _question(self, text: str, scope: Scope, known: _Known, now_s: float) -> Question:
+        speakers, things, granted = known
+        return question_of(
+            text,
+            multilingual=self.embedder.multilingual,
+            speakers=speakers,
+            things=things,
+            agents=_agents(scope, granted),
+            now_s=now_s,
+        )
+
+    async def _known(self, user_id: str, index: OwnerIndex | None) -> _Known:
         """Who speaks in this owner's memories, the people and things in them, and which agent may read of which."""
+        if index is not None:
+            return index.speakers, index.things, index.granted
         speakers = self._large.speakers(user_id)
         async with reading(self._pool) as connection:
             things, granted = await read_things(connection, user_id)
@@ -273,6 +287,10 @@ class Searcher:
             logger.warning("memory: searching by words alone (%s in the embedder)", type(error).__name__)
             return None
         return rounded(vectors[0])
+
+
+def _text(query: str) -> str:
+    return query[:_LONGEST_QUERY].replace("\0", "").strip()
 
 
 def _agents(scope: Scope, granted: Mapping[str, Sequence[str]]) -> Collection[str] | None:

@@ -6,6 +6,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from psycopg import AsyncConnection
 
+from ..embedding.embed import Vectors
 from ..facts.learned import Learned
 from ..records import FoundMemory
 from ..scope import Scope
@@ -35,6 +36,12 @@ class Search(Protocol):
     async def __call__(
         self, query: str, scope: Scope, *, top_k: int, vector_timeout_s: float | None = None
     ) -> list[FoundMemory]: ...
+
+
+class EmbedAll(Protocol):
+    """The vectors of many texts by one call of the embedder; who searches for one of them soon after needs no other."""
+
+    async def __call__(self, texts: Sequence[str], scope: Scope) -> Vectors: ...
 
 
 class Saver(Protocol[Prepared]):
@@ -81,7 +88,7 @@ class Learns(Protocol):
 
     has_model: bool
 
-    def search_by(self, search: Search) -> None:
+    def search_by(self, search: Search, embed: EmbedAll | None = None) -> None:
         """How what is known is found. Told before the first batch."""
         ...
 
