@@ -206,3 +206,48 @@ async def test_a_dead_letter_is_seen_and_replayed(start_engine: Any) -> None:
         assert await engine.dead_letters() == []
         assert {one.text for one in await engine.get_all(user_id="ann")} == {"I like teal.", "I row."}
         assert {one.text for one in await engine.get_all(user_id="bob")} == {"I like plums."}
+
+
+class DeadEmbedder(WordEmbedder):
+    async def embed(self, texts: Sequence[str]) -> Vectors:
+        raise RuntimeError("the embedder is dead")
+
+
+# Each time that an entry of Ann's is put off: after which attempt, and for how long on the clock of the database.
+NOTE_PAUSES = """
+CREATE TABLE pause (attempts integer, seconds float8);
+CREATE FUNCTION note_pause() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO pause VALUES (NEW.attempts, extract(epoch FROM NEW.due_at - now()));
+    RETURN NULL;
+END $$;
+CREATE TRIGGER note_pause AFTER UPDATE ON memory_outbox FOR EACH ROW
+WHEN (NEW.user_id = 'ann' AND NEW.attempts = OLD.attempts AND NEW.due_at > now())
+EXECUTE FUNCTION note_pause();
+"""
+
+
+async def test_what_cannot_be_saved_is_tried_again_after_growing_pauses(
+    start_engine: Any, pool: AsyncConnectionPool[AsyncConnection[Any]]
+) -> None:
+    async with start_engine(DeadEmbedder()) as engine, asyncio.timeout(60):
+        async with pool.connection() as connection:
+            await connection.execute(NOTE_PAUSES)
+        await engine.enqueue([spoken("I like tea.")], user_id="ann", key="tea")
+        for attempt in (1, 2, 3):
+            while len(pauses := await pauses_noted(pool)) < attempt:  # noqa: ASYNC110 - the database has no event
+                await asyncio.sleep(0.01)
+            async with pool.connection() as connection:  # the test waits for none of them
+                await connection.execute("UPDATE memory_outbox SET due_at = now() WHERE user_id = 'ann'")
+            await engine.enqueue([spoken("Wake up.")], user_id="bob", key=str(attempt))
+        assert pauses[:3] == [(1, 0.5), (2, 1.0), (3, 2.0)]
+
+
+def spoken(text: str) -> SpokenMessage:
+    return SpokenMessage("user", text, datetime.now(UTC))
+
+
+async def pauses_noted(pool: AsyncConnectionPool[AsyncConnection[Any]]) -> list[tuple[int, float]]:
+    async with pool.connection() as connection:
+        cursor = await connection.execute("SELECT attempts, seconds FROM pause ORDER BY attempts")
+        return await cursor.fetchall()
