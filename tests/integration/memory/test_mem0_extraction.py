@@ -2,10 +2,10 @@
 
 import asyncio
 import json
+import os
 import re
 import socket
 import sys
-import threading
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -32,6 +32,7 @@ from xiaozhi_server.core.providers.memory.mem0ai.observe import MemoryObserver, 
 from xiaozhi_server.core.providers.memory.mem0ai.saving.saver import BatchPolicy
 from xiaozhi_server.core.providers.memory.mem0ai.self_hosted import SelfHostedOptions
 
+ROOT = Path(__file__).parents[3]
 PATIENT = replace(QUICK, extraction=replace(QUICK.extraction, timeout_s=0.3))
 
 
@@ -277,9 +278,7 @@ async def test_a_hanging_model_holds_up_no_search(pool: Pool, tmp_path: Path) ->
         await cloud.close()
 
 
-async def test_mem0_reports_to_nobody_and_goes_only_where_it_is_told(
-    pool: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_mem0_goes_only_where_it_is_told(pool: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hosts: set[str] = set()
     look_up, connect = socket.getaddrinfo, socket.socket.connect
 
@@ -306,15 +305,29 @@ async def test_mem0_reports_to_nobody_and_goes_only_where_it_is_told(
         bodies = [request.body for request in cloud.requests if request.service == "chat"]
     assert hosts == {"127.0.0.1"}
     assert [body["model"] for body in bodies] == ["stand-in"] * 3
-    assert files_in(tmp_path) <= {"config.json", "migrations_qdrant"}  # no SQLite file
-    from mem0.memory import telemetry
-
-    assert telemetry.MEM0_TELEMETRY is False
-    assert not [thread for thread in threading.enumerate() if "posthog" in type(thread).__module__]
 
 
-def files_in(folder: Path) -> set[str]:
-    return {path.name for path in folder.iterdir()}
+async def test_mem0_s_files_lie_in_our_folder_and_it_never_reports(database_dsn: str, tmp_path: Path) -> None:
+    """In a process and a home of its own, since others may have loaded it here."""
+    home, folder = tmp_path / "home", tmp_path / "mem0"
+    home.mkdir()
+    child = str(Path(__file__).with_name("first_mem0.py"))
+    async with StandInCloud() as cloud:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, child, database_dsn, str(folder), json.dumps(config(cloud))),
+            env={"PYTHONPATH": str(ROOT), "HOME": str(home), "PATH": os.environ["PATH"]},
+            stdout=asyncio.subprocess.PIPE,
+        )
+        async with asyncio.timeout(90):
+            out, _ = await process.communicate()
+    report = json.loads(out)
+    assert (report["was_loaded"], report["texts"]) == (False, ["Likes green tea."])
+    assert list(home.iterdir()) == []
+    assert Path(report["mem0_dir"]) == folder
+    assert {path.name for path in folder.iterdir()} <= {"config.json", "migrations_qdrant"}  # no SQLite file
+    assert (report["telemetry"], report["reporter"]) == ([False, "False"], False)
+    assert not [module for module in report["threads"] if "posthog" in module]
+    assert set(report["hosts"]) <= {"127.0.0.1"}
 
 
 async def test_facts_of_many_owners_stay_apart(pool: Pool, tmp_path: Path) -> None:
