@@ -1,53 +1,52 @@
 """Notes that the model rewrites: a real database, and a stand-in model over a real socket."""
 
 import asyncio
+import contextlib
 import json
+import signal
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from firmware_sim.cloud import Fault, StandInCloud
 from tests.integration.memory.conftest import Pool
+from tests.integration.memory.killed_notes import FACTS, STEPS, tell
+from tests.integration.memory.notes_world import Gate, model_at
 from tests.support.waiting import until
-from xiaozhi_server.core.providers.llm.base import ChatMessage, TextDelta
-from xiaozhi_server.core.providers.llm.openai import OpenAiLlm, OpenAiLlmConfig
 from xiaozhi_server.core.providers.memory.base import MemoryProvider, SpokenMessage
 from xiaozhi_server.core.providers.memory.mem0ai import InvalidIdError, Mem0aiMemory, MemoryEngine
 from xiaozhi_server.core.providers.memory.mem0ai.budget import tokens_in
 from xiaozhi_server.core.providers.memory.mem0ai.errors import InvalidTextError
 from xiaozhi_server.core.providers.memory.mem0ai.saving.drain import DrainOptions
 from xiaozhi_server.core.providers.memory.mem0ai.saving.saver import BatchPolicy
+from xiaozhi_server.core.providers.memory.mem0ai.statements import statement
 from xiaozhi_server.core.providers.memory.mem_local_short import LocalShortMemory, SummaryEngine, SummaryOptions
 
+NOTER = Path(__file__).with_name("killed_notes.py")
+ROOT = Path(__file__).parents[3]
 AT_ONCE = SummaryOptions(policy=BatchPolicy(exchanges=1), drain=DrainOptions(first_retry_s=0.05, idle_pause_s=0.05))
 NEVER = SummaryOptions(policy=BatchPolicy(idle_s=3600, exchanges=1000, chars=10**6))
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
 
 
-class LlmModel:
-    def __init__(self, llm: OpenAiLlm) -> None:
-        self._llm = llm
-
-    async def complete(self, system: str, user: str, max_tokens: int) -> str:
-        pieces = self._llm.stream([ChatMessage("system", system), ChatMessage("user", user)])
-        return "".join([piece.text async for piece in pieces if isinstance(piece, TextDelta)])
-
-
 @asynccontextmanager
-async def noting(pool: Pool, options: SummaryOptions = AT_ONCE) -> AsyncIterator[tuple[SummaryEngine, StandInCloud]]:
-    async with StandInCloud(phrases=[]) as cloud:
-        llm = OpenAiLlm(OpenAiLlmConfig(base_url=cloud.base_url, timeout_s=0.5))
-        engine = SummaryEngine(pool, LlmModel(llm), options)
+async def noting(
+    pool: Pool, options: SummaryOptions = AT_ONCE, gate: Gate | None = None
+) -> AsyncIterator[tuple[SummaryEngine, StandInCloud]]:
+    async with StandInCloud(phrases=[]) as cloud, model_at(cloud.base_url, gate) as model:
+        engine = SummaryEngine(pool, model, options)
         await engine.start()
         try:
             yield engine, cloud
         finally:
             await engine.stop(1.0)
-            await llm.close()
 
 
 async def owner(engine: SummaryEngine, name: str, instruction: str = "", agent: str = "a") -> LocalShortMemory:
@@ -172,6 +171,76 @@ async def test_the_same_key_is_noted_once(pool: Pool) -> None:
         assert cloud.counts["chat"] == 1
 
 
+async def test_a_page_that_changed_while_the_model_wrote_is_rewritten_from_the_newer_one(pool: Pool) -> None:
+    gate = Gate()
+    async with noting(pool, gate=gate) as (engine, cloud):
+        memory = await owner(engine, "home")
+        await memory.save_memory(said("Anna plays the trumpet."), "s1")
+        await gate.answered.wait()
+        await put_page(pool, "[2026-05-03] Bo has a cat.")
+        gate.opened.set()
+        await until(partial(noted, engine, "home"))
+        assert await noted(engine, "home") == "[2026-05-03] Bo has a cat.\n[2026-05-04] Anna plays the trumpet."
+        assert cloud.counts["chat"] == 2
+        assert "Bo has a cat." in cloud.requests[-1].body["messages"][1]["content"]
+
+
+async def test_an_answer_that_comes_after_somebody_else_wrote_it_costs_nothing(pool: Pool) -> None:
+    gate = Gate()
+    async with noting(pool, replace(AT_ONCE, policy=BatchPolicy(exchanges=1, parallel=1)), gate) as (slow, _):
+        memory = await owner(slow, "home")
+        await memory.save_memory(said("Anna plays the trumpet."), "s1")
+        await gate.answered.wait()
+        async with noting(pool) as (quick, _):
+            await end_leases(pool)
+            await until(partial(noted, quick, "home"))
+            await memory.save_memory(said("Bo has a cat."), "s1")
+            await until(partial(_has_lines, quick, 2))
+        gate.opened.set()
+    async with noting(pool, NEVER) as (engine, _):
+        assert await noted(engine, "home") == "[2026-05-04] Anna plays the trumpet.\n[2026-05-04] Bo has a cat."
+
+
+async def test_two_engines_note_what_one_owner_says_once_each(pool: Pool) -> None:
+    async with noting(pool) as (one, _), noting(pool) as (two, _):
+        facts = [f"Anna likes song {number}." for number in range(12)]
+        memories = [await owner(engine, "home") for engine in (one, two)]
+        async with asyncio.TaskGroup() as group:
+            for number, fact in enumerate(facts):
+                group.create_task(memories[number % 2].save_memory(said(fact), "s1"))
+        await until(partial(_has_lines, one, len(facts)))
+        page = await noted(two, "home")
+        assert sorted(page.splitlines()) == sorted(f"[2026-05-04] {fact}" for fact in facts)
+
+
+@pytest.mark.parametrize("step", STEPS)
+async def test_killed_between_the_answer_and_the_page(step: str, database_dsn: str, pool: Pool) -> None:
+    async with noting(pool, NEVER):  # makes the table
+        await put_page(pool, "[2026-05-03] Cy runs.")
+    async with StandInCloud(phrases=[]) as cloud:
+        noter = await asyncio.create_subprocess_exec(
+            sys.executable, str(NOTER), database_dsn, cloud.base_url, step, env={"PYTHONPATH": str(ROOT)}
+        )
+        try:
+            async with asyncio.timeout(60):
+                assert await noter.wait() == -signal.SIGKILL
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                noter.kill()
+        assert cloud.counts["chat"] == 1
+    async with noting(pool) as (engine, cloud):
+        memory = await owner(engine, "home")
+        known = {line.text for line in await memory.recall("Anna", 9, 2.0)}
+        assert known == {"Cy runs.", *FACTS.values()}, "what waits is known"
+        await end_leases(pool)
+        await until(partial(noted, engine, "home"))
+        page = ["[2026-05-03] Cy runs.", *(f"[2026-05-04] {fact}" for fact in FACTS.values())]
+        assert (await noted(engine, "home")).splitlines() == page
+        assert cloud.counts["chat"] == (0 if step == "saved" else 2), "each by itself now"
+        assert [await tell(engine, key) for key in FACTS] == [False, False]
+        assert (await noted(engine, "home")).splitlines() == page
+
+
 async def test_a_blank_owner_is_an_error_before_anything_is_touched(pool: Pool) -> None:
     async with noting(pool) as (engine, _):
         memory = LocalShortMemory(engine)
@@ -214,6 +283,24 @@ async def test_a_database_that_is_away_means_no_notes_and_no_error(pool: Pool) -
             await asyncio.sleep(0)
             assert await memory.recall("x", 1, 0.05) == []
             release.set()
+
+
+async def put_page(pool: Pool, text: str) -> None:
+    """As somebody does who read no page."""
+    async with pool.connection() as connection:
+        await connection.execute(
+            statement("summary_put"), {"user_id": "home", "agent_id": "a", "text": text, "version": 0}
+        )
+
+
+async def end_leases(pool: Pool) -> None:
+    """The next process takes over when the lease of the dead one has ended, which is not waited for."""
+    async with pool.connection() as connection:
+        await connection.execute("UPDATE memory_outbox SET due_at = now() WHERE state = 'waiting'")
+
+
+async def _has_lines(engine: SummaryEngine, count: int) -> bool:
+    return len((await noted(engine, "home")).splitlines()) == count
 
 
 async def _hold(pool: Pool, release: asyncio.Event) -> None:
