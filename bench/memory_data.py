@@ -106,6 +106,14 @@ def event(dice: random.Random) -> str:
     )
 
 
+def short_sentences(dice: random.Random) -> list[str]:
+    """What is known of a household, told to somebody: some thousands of different ones, of 8 to 14 tokens."""
+    told = [told.format(value).removesuffix(".") for _, told, values in _KNOWN for value in values]
+    sentences = [f"{one}, {name}." for one in told for name in _NAMES]
+    dice.shuffle(sentences)
+    return sentences
+
+
 class LookupEmbedder:
     """The model's own vectors of everything that is asked for or answers, and of enough events to derive the others
     from: each is one of these with noise, so that they lie in heaps as real ones do. Takes no time to speak of.
