@@ -13,7 +13,7 @@ PIP_INSTALL := install --quiet --disable-pip-version-check --no-compile --only-b
 help:
 	@echo "make run           start the server (PRESET=openai for real models, ARGS=... for options)"
 	@echo "make chat          talk to the running server from this terminal"
-	@echo "make test          every test (PROCESSES=2 at once); the memory's on Python 3.12 too, if there is one"
+	@echo "make test          every test (PROCESSES=2 at once); the memory's on Python 3.12 and 3.13 too, if they are there"
 	@echo "make check         format, lint, types, arrows, unit tests"
 	@echo "make bench         how soon devices hear an answer, and what it costs (ARGS=... for one case, a profile)"
 	@echo "make bench-memory  how much memory finds, and how fast (DATA=dialogues.json, ARGS=... for its part on speed)"
@@ -33,7 +33,7 @@ chat: $(VENV)/.ready
 
 test: $(VENV)/.ready-dev
 	@$(BIN)/python -m pytest -q -n $(PROCESSES) --dist loadfile $(ARGS)
-	@PROCESSES=$(PROCESSES) sh scripts/test_memory_on_3_12.sh
+	@PROCESSES=$(PROCESSES) sh scripts/test_memory_on_3_12.sh 3.12 3.13
 
 check: $(VENV)/.ready-dev
 	@$(BIN)/ruff check .
