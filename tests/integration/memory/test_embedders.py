@@ -182,6 +182,19 @@ async def test_what_somebody_says_is_embedded_once_in_a_turn(start_engine: Start
         assert best.semantic_score == pytest.approx(1.0, abs=0.01)
 
 
+async def test_what_is_learnt_ahead_is_asked_for_by_one_call_and_kept() -> None:
+    counting, plain = _Counting(), WordEmbedder()
+    kept = KeptVectors(counting)
+    long = "long " * 200
+    await kept.embed(["who am I"])
+    await kept.know(["who am I", "I like tea.", long, "I like tea."])
+    assert counting.asked == ["who am I", "I like tea.", long]
+    for text in ("I like tea.", long):
+        assert np.array_equal(await kept.embed([text]), await plain.embed([text]))
+    await kept.know([])
+    assert len(counting.asked) == 3
+
+
 async def test_a_failure_is_not_kept() -> None:
     counting = _Counting()
     kept = KeptVectors(counting)
